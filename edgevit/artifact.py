@@ -1,0 +1,76 @@
+"""The artifact folder: model file, golden inputs and logits, `artifact.json`; written whole, verified by hash when read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit import folder, record
+from edgevit.errors import BadInput, DamagedFile
+from edgevit.types import Artifact
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RECORD = "artifact.json"
+GOLDEN = "golden.safetensors"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A few held-out images (N, 3, H, W) float32 as the model takes them, their true classes (N), and the logits (N, classes)
+
+    of the checkpoint and, once it has run, of the artifact.
+    """
+
+    images: np.ndarray
+    classes: np.ndarray
+    logits: np.ndarray
+    artifact_logits: np.ndarray | None = None
+
+
+def model_file(artifact: Artifact) -> Path:
+    """The exported file (a folder for .mlpackage). Raises BadInput where the export failed and left none."""
+    if artifact.file is None:
+        raise BadInput(f"{artifact.folder} holds no model: {artifact.outcome.value}", artifact.reason)
+    return artifact.folder / artifact.file
+
+
+def read(path: Path) -> Artifact:
+    """The record in the folder `path`, unverified. Raises BadInput where there is none, DamagedFile where it is not one."""
+    if not (path / RECORD).is_file():
+        raise BadInput(f"no artifact in {path}", f"expected a folder with {RECORD}, as edgevit export makes it")
+    return record.read(path / RECORD, Artifact)
+
+
+def verify(artifact: Artifact) -> Artifact:
+    """Raise DamagedFile unless the folder holds exactly the files of the record, each with its hash."""
+    found = folder.hashes(artifact.folder, leave_out=(RECORD,))
+    for name in sorted(artifact.files.keys() | found.keys()):
+        if name not in found:
+            raise DamagedFile(f"missing from the artifact: {artifact.folder / name}", "export it again")
+        if name not in artifact.files:
+            raise DamagedFile(f"not part of the artifact: {artifact.folder / name}", "remove it, or export again")
+        if found[name] != artifact.files[name]:
+            raise DamagedFile(f"changed since the export: {artifact.folder / name}", "its sha256 differs; export it again")
+    if artifact.file not in {name.partition("/")[0] for name in found}:
+        raise DamagedFile(f"{artifact.folder / RECORD}: its file is not among its files: {artifact.file}")
+    return artifact
+
+
+def write_golden(into: Path, golden: Golden) -> None:
+    import safetensors.numpy
+
+    tensors = {name: value for name, value in vars(golden).items() if value is not None}
+    safetensors.numpy.save_file(tensors, into / GOLDEN)
+
+
+def read_golden(artifact_folder: Path) -> Golden:
+    import safetensors
+    import safetensors.numpy
+
+    try:
+        return Golden(**safetensors.numpy.load_file(artifact_folder / GOLDEN))
+    except (OSError, safetensors.SafetensorError, TypeError, ValueError) as error:
+        raise DamagedFile(f"{artifact_folder / GOLDEN}: no golden batch ({error})", "export it again") from error

@@ -1,0 +1,106 @@
+"""The checkpoint folder: `model.safetensors` and `checkpoint.json`, written whole, read strictly.
+
+A pickle is never opened. Every tensor is checked against the config before it is used: name, shape, type, finiteness.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit import folder, record
+from edgevit.errors import BadInput, DamagedFile
+from edgevit.types import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgevit.vit.model import ViT
+
+RECORD = "checkpoint.json"
+WEIGHTS = "model.safetensors"
+
+
+def find(path: Path) -> Path:
+    """The checkpoint folder that `path` means: itself, or the best one of a training run. Raises BadInput."""
+    if path.is_file():
+        _refuse_pickle(path)
+        raise BadInput(f"a checkpoint is a folder: {path}", f"it holds {WEIGHTS} and {RECORD}")
+    for candidate in (path, path / "best"):
+        if (candidate / RECORD).is_file():
+            return candidate
+    if not path.exists():
+        raise BadInput(f"no such checkpoint: {path}")
+    raise BadInput(f"no checkpoint in {path}", f"expected {RECORD}, there or in its folder best")
+
+
+def read(path: Path) -> Checkpoint:
+    """The record of the checkpoint at `path`, without its weights."""
+    return record.read(find(path) / RECORD, Checkpoint)
+
+
+def load(path: Path) -> tuple[Checkpoint, ViT]:
+    """The checkpoint at `path` and its model, in float32, on the CPU, in evaluation mode. Raises DamagedFile, BadInput."""
+    from edgevit.vit.model import ViT
+
+    checkpoint = read(path)
+    file = checkpoint.folder / WEIGHTS
+    tensors = read_tensors(file)
+    model = ViT(checkpoint.config)
+    match(tensors, {name: tuple(t.shape) for name, t in model.state_dict().items()}, file)
+    if folder.sha256(file) != checkpoint.weights_sha256:
+        raise DamagedFile(f"{file}: its hash is not the one in {RECORD}", "the weights were changed after training")
+    model.load_state_dict(tensors)
+    return checkpoint, model.eval()
+
+
+def read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file. Raises DamagedFile for a missing, cut or foreign one, and for a pickle."""
+    import safetensors
+    import safetensors.torch
+
+    if not file.is_file():
+        raise DamagedFile(f"no such file: {file}")
+    _refuse_pickle(file)
+    try:
+        return safetensors.torch.load_file(file)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise DamagedFile(f"{file}: no whole safetensors file ({error})") from error
+
+
+def match(tensors: dict[str, torch.Tensor], shapes: dict[str, tuple[int, ...]], file: Path) -> None:
+    """Raise DamagedFile unless `tensors` are exactly the float tensors that `shapes` names, with finite values."""
+    for kind, names in (("missing", shapes.keys() - tensors.keys()), ("unexpected", tensors.keys() - shapes.keys())):
+        if names:
+            raise DamagedFile(f"{file}: {kind} tensor: {', '.join(sorted(names)[:5])}", "the weights and the config disagree")
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tuple(tensor.shape) != shape:
+            raise DamagedFile(f"{file}: {name} has shape {tuple(tensor.shape)}, expected {shape}")
+        if not tensor.is_floating_point():
+            raise DamagedFile(f"{file}: {name} has type {tensor.dtype}, expected a float type")
+        if not tensor.isfinite().all():
+            raise DamagedFile(f"{file}: {name} holds NaN or infinity")
+
+
+def save(into: Path, model: ViT, checkpoint: Checkpoint) -> Checkpoint:
+    """Write weights and record into the folder `into`; the returned record knows the hash and the folder.
+
+    `into` is a folder of `folder.written_whole`, which makes the whole appear at once.
+    """
+    import dataclasses
+
+    import safetensors.torch
+
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    safetensors.torch.save_file(tensors, into / WEIGHTS, {"format": "pt"})
+    checkpoint = dataclasses.replace(checkpoint, weights_sha256=folder.sha256(into / WEIGHTS), folder=into)
+    record.write(into / RECORD, checkpoint)
+    return checkpoint
+
+
+def _refuse_pickle(file: Path) -> None:
+    with file.open("rb") as handle:
+        head = handle.read(4)
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        raise DamagedFile(f"a pickle, and edgevit opens none: {file}", "a pickle can run any code; save it as safetensors")

@@ -1,0 +1,204 @@
+"""One stage in a child process: its time, its peak memory, its log, its crash as a plain error.
+
+Native converters abort, clash and leak, so each runs in a process of its own. The child is `python -m edgevit.stage FD`: it
+reads one JSON line {"job": "module:function", "arguments": {...}} from stdin, and writes JSON lines to descriptor FD:
+{"progress": [label, done, total]}, then {"result": ...} or {"error": ...}. No pickle crosses the border. What the libraries
+print lands in the log. When the parent dies, stdin ends, and the child with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Generic, NoReturn, TypeVar
+
+import msgspec
+
+from edgevit import errors, record
+from edgevit.errors import EdgevitError, StageCrashed, StageFailed
+from edgevit.types import Progress, silent
+
+T = TypeVar("T")
+LOG_TAIL = 20_000
+"""Characters of a failed stage's log that its error carries."""
+
+
+@dataclass(frozen=True)
+class Finished(Generic[T]):
+    """What a stage returned, how long it took (seconds) and the most memory it held (bytes)."""
+
+    value: T
+    seconds: float
+    peak_bytes: int
+
+
+def run(job: str, returns: type[T], progress: Progress = silent, **arguments: object) -> Finished[T]:
+    """Run `job` ("module:function") in a child. An error of ours is raised here as itself; any other as StageFailed.
+
+    The raised error's `log` holds the end of what the child printed.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryFile("w+b") as log:
+        child, messages = _start(job, arguments, log)
+        try:
+            last = _listen(messages, progress)
+            child.wait()
+        except BaseException:
+            _stop(child)
+            raise
+        finally:
+            messages.close()
+            if child.stdin:
+                child.stdin.close()
+        if last is None or "result" not in last:
+            raise _failure(job, child.returncode, last, log)
+    value = msgspec.convert(last["result"], returns, dec_hook=record._rich)
+    return Finished(value, time.monotonic() - started, last["peak_bytes"])
+
+
+def _start(job: str, arguments: dict[str, object], log: IO[bytes]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    read, write = os.pipe()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "edgevit.stage", str(write)],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        pass_fds=[write],
+        env={"TF_CPP_MIN_LOG_LEVEL": "3", "TOKENIZERS_PARALLELISM": "false", **os.environ},
+    )
+    os.close(write)
+    assert child.stdin is not None
+    order = {"job": job, "arguments": arguments, "path": sys.path}
+    child.stdin.write(msgspec.json.encode(order, enc_hook=record._plain) + b"\n")
+    child.stdin.flush()
+    return child, os.fdopen(read, "rb")
+
+
+def _listen(messages: IO[bytes], progress: Progress) -> dict[str, Any] | None:
+    """Pass progress on until the child's last word, or None where it died without one."""
+    for line in messages:
+        message = json.loads(line)
+        if "progress" not in message:
+            return typing.cast("dict[str, Any]", message)
+        progress(*message["progress"])
+    return None
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _failure(job: str, code: int, last: dict[str, Any] | None, log: IO[bytes]) -> EdgevitError:
+    log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL))
+    text = log.read().decode(errors="replace")
+    error: EdgevitError
+    if last is None:
+        name = job.rpartition(":")[2]
+        error = StageCrashed(f"{name} died: {_cause(code)}", "the log of the stage says more")
+    else:
+        kind = getattr(errors, last["error"]["kind"], StageFailed)
+        error = kind.__new__(kind)
+        EdgevitError.__init__(error, last["error"]["message"], last["error"]["hint"])
+    error.log = text
+    return error
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    memory = ", perhaps out of memory" if -code == signal.SIGKILL else ""
+    return f"{signal.Signals(-code).name}{memory}"
+
+
+class _Voice:
+    """The child's side of the pipe."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.pipe = os.fdopen(descriptor, "wb")
+        self.last = (0.0, "")
+
+    def say(self, message: dict[str, object]) -> None:
+        self.pipe.write(msgspec.json.encode(message, enc_hook=record._plain) + b"\n")
+        self.pipe.flush()
+
+    def progress(self, label: str, done: float, total: float | None) -> None:
+        """At most ten a second, but every end and every new label."""
+        now = time.monotonic()
+        if done == total or label != self.last[1] or now - self.last[0] > 0.1:
+            self.last = (now, label)
+            self.say({"progress": [label, done, total]})
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held. The kernel's own figure since exec: rusage's is inherited from the parent."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _child(descriptor: int) -> NoReturn:
+    voice = _Voice(descriptor)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, and the parent stops us in order
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    order = json.loads(sys.stdin.readline())
+    sys.path[:] = order["path"]
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        message = {"result": _call(order["job"], order["arguments"], voice.progress)}
+    except EdgevitError as error:
+        message = {"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
+    except Exception as error:
+        traceback.print_exc()
+        message = {"error": _plain_words(error)}
+    voice.say({**message, "peak_bytes": peak_bytes()})
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # some native libraries crash in their own exit handlers, after the result is safe
+
+
+def _plain_words(error: Exception) -> dict[str, str]:
+    if isinstance(error, OSError) and error.errno in errors.OF_THE_PLACE:
+        plain = errors.from_os_error(error)
+        return {"kind": "BadInput", "message": plain.message, "hint": plain.hint}
+    text = (str(error).strip() or "no message").splitlines()[0][:300]
+    return {"kind": "StageFailed", "message": f"{type(error).__name__}: {text}", "hint": ""}
+
+
+def _call(job: str, arguments: dict[str, object], progress: Progress) -> object:
+    module, _, name = job.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    hints = typing.get_type_hints(function)
+    typed = {k: msgspec.convert(v, hints[k], dec_hook=record._rich) for k, v in arguments.items()}
+    if "progress" in hints:
+        typed["progress"] = progress
+    return function(**typed)
+
+
+def _die_with_parent() -> None:
+    while sys.stdin.read(1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    _child(int(sys.argv[1]))
