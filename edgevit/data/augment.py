@@ -1,0 +1,48 @@
+"""Random changes to training images, in batches, on the device that trains. One affine map per image, one resampling."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Ranges: `turn` in degrees both ways, `zoom` as the visible fraction of a side, `shift` as a fraction of a side."""
+
+    turn: float
+    zoom: tuple[float, float]
+    shift: float
+    mirror: bool
+
+
+AUGMENTS = {
+    "none": None,
+    "light": Augment(turn=5, zoom=(0.95, 1.05), shift=0.05, mirror=False),
+    "photo": Augment(turn=5, zoom=(0.6, 1.0), shift=0.15, mirror=True),
+}
+"""`light` for drawings and scans, where a mirrored image is another one; `photo` for photographs."""
+
+
+def augment(images: Tensor, how: Augment | None, generator: torch.Generator) -> Tensor:
+    """Images (N, 3, H, W) moved, turned, zoomed and mirrored at random; the edge pixels fill what comes into view.
+
+    The random numbers are drawn on the CPU, so that a run does not depend on the device.
+    """
+    if how is None:
+        return images
+    n = len(images)
+    turn, zoom, right, down, mirror = torch.rand(5, n, generator=generator)
+    angle = (2 * turn - 1) * math.radians(how.turn)
+    scale = how.zoom[0] + zoom * (how.zoom[1] - how.zoom[0])
+    flip = torch.where(mirror < 0.5, -1.0, 1.0) if how.mirror else torch.ones(n)
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    move = 2 * how.shift  # the sampling grid runs from -1 to 1
+    rows = [cos * flip, -sin, (2 * right - 1) * move, sin * flip, cos, (2 * down - 1) * move]
+    maps = torch.stack(rows, dim=1).reshape(n, 2, 3).to(images)
+    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
