@@ -1,0 +1,48 @@
+"""Where a training run lives, and which run --resume goes on with. Needs no torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from edgevit import checkpoint as checkpoints
+from edgevit.errors import BadInput, DamagedFile
+from edgevit.types import Checkpoint, TrainConfig
+
+
+def place(out: Path, force: bool) -> Path:
+    """Where a new run is made: at `out`, or beside it while an older run there stays whole. Raises BadInput."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return out
+    _refuse(out, force)
+    beside = out.with_name(out.name + ".partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    return beside
+
+
+def _refuse(out: Path, force: bool) -> None:
+    if not out.is_dir():
+        raise BadInput(f"not a folder: {out}", "choose another --out")
+    ours = any((out / name / checkpoints.RECORD).exists() for name in ("best", "last"))
+    if not ours:
+        raise BadInput(f"not replaced, since it holds no run of edgevit: {out}", "choose another --out")
+    if not force:
+        raise BadInput(f"already exists: {out}", "--resume goes on with it; --force replaces it when the new one is whole")
+
+
+def unfinished(out: Path) -> tuple[Path, TrainConfig]:
+    """The run that --resume goes on with, and its settings. Raises BadInput where there is none, or nothing is left to do."""
+    for run in (out.with_name(out.name + ".partial"), out):
+        if (run / "last" / checkpoints.RECORD).exists():
+            last = checkpoints.read(run / "last")
+            if last.train.epochs and metric(last, "epoch") >= last.train.epochs and run == out:
+                raise BadInput(f"nothing left to resume: {out} has all its {last.train.epochs} epochs")
+            return run, last.train
+    raise BadInput(f"nothing to resume in {out}", "no epoch was finished there; train without --resume")
+
+
+def metric(checkpoint: Checkpoint, name: str) -> float:
+    try:
+        return checkpoint.metrics[name]
+    except KeyError:
+        raise DamagedFile(f"{checkpoint.folder}: no {name} among its metrics", "edgevit train did not make it") from None

@@ -1,0 +1,135 @@
+"""Training learns, resumes exactly, and derives what was not said."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from PIL import Image
+
+from edgevit import checkpoint as checkpoints
+from edgevit.data.augment import AUGMENTS, augment
+from edgevit.data.dataset import Dataset, Images
+from edgevit.errors import BadInput, EdgevitError
+from edgevit.training import recipe, run_settings, watch
+from edgevit.training.fit import Fit, choose_device, fit
+from edgevit.training.optimiser import adamw, learning_rate
+from edgevit.types import TrainConfig
+from edgevit.vit.config import config
+from edgevit.vit.model import ViT
+
+TINY = TrainConfig(data="digits", model="Pico/8", epochs=3, batch=256, lr=3e-3)
+
+
+def test_learns_and_leaves_a_whole_run(tmp_path: Path) -> None:
+    best = fit(TINY, tmp_path / "run", resume=False)
+    rows = watch.read(tmp_path / "run" / watch.LINES)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["loss"] < rows[0]["loss"] < math.log(10) + 0.1
+    assert best.metrics["val_top1"] == max(row["val_top1"] for row in rows) > 0.15
+    record, model = checkpoints.load(tmp_path / "run")
+    assert record.folder.name == "best" and model.config.classes == 10 and record.labels == tuple("0123456789")
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+
+
+def test_resumed_run_is_bit_identical(tmp_path: Path) -> None:
+    fit(TINY, tmp_path / "whole", resume=False)
+    _stop_after(tmp_path / "cut", epoch=1)
+    fit(TINY, tmp_path / "cut", resume=True)
+    for name in ("best", "last"):
+        whole, cut = (safetensors.numpy.load_file(tmp_path / run / name / checkpoints.WEIGHTS) for run in ("whole", "cut"))
+        assert all(np.array_equal(whole[key], cut[key]) for key in whole)
+    assert watch.read(tmp_path / "whole" / watch.LINES) == watch.read(tmp_path / "cut" / watch.LINES)
+
+
+def _stop_after(run: Path, epoch: int) -> None:
+    """Train until the progress of the next epoch begins, and stop there as Ctrl-C would."""
+
+    def stop(label: str, done: float, total: float | None) -> None:
+        if label.startswith(f"epoch {epoch + 1}/") and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(TINY, run, resume=False, progress=stop)
+
+
+def test_loss_that_is_no_number_stops_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fit, "logits", lambda self, images: self.model(images) * float("nan"))
+    with pytest.raises(EdgevitError, match="no longer a number, in epoch 1") as caught:
+        fit(TINY, tmp_path / "run", resume=False)
+    assert "--lr" in caught.value.hint
+    assert not (tmp_path / "run" / "last").exists()
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    rates = [learning_rate(step, 100, 1.0, 0.1) for step in range(100)]
+    assert rates.index(max(rates)) in (9, 10)
+    assert rates[0] == pytest.approx(1 / 11)
+    assert rates[55] == pytest.approx(0.5, abs=0.01)
+    assert rates[99] < 0.001
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_only_matrices_decay() -> None:
+    model = ViT(config("Pico/8", 16, 3))
+    decayed, rest = adamw(model, 1e-3, 0.05).param_groups
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert {names[id(p)].rpartition(".")[2] for p in decayed["params"]} == {"weight"}
+    assert {"cls_token", "pos_embed", "norm.weight", "head.bias"} <= {names[id(p)] for p in rest["params"]}
+    assert (decayed["weight_decay"], rest["weight_decay"]) == (0.05, 0.0)
+
+
+def test_defaults_follow_the_data() -> None:
+    def source(n: int, size: int, photos: bool) -> Dataset:
+        images = Images([""] * n, np.zeros(n, np.int64), lambda i: Image.new("L", (1, 1)))
+        return Dataset("x", ("a", "b"), images, images, size, photos)
+
+    small = recipe.resolve(TrainConfig("x"), source(60_000, 28, False))
+    photos = recipe.resolve(TrainConfig("x"), source(3_000, 224, True))
+    assert (photos.model, photos.image_size, photos.augment) == ("Ti/16", 224, "photo")
+    assert small.image_size == 28 and small.epochs and photos.epochs and small.epochs < photos.epochs
+    config_, preprocess = recipe.shape(small, source(60_000, 28, False))
+    assert config_.image_size % config_.patch == 0 and preprocess.crop == 28 and config_.classes == 2
+    said = TrainConfig("x", model="S/16", epochs=3, batch=7, lr=0.5, augment="none", image_size=32)
+    assert recipe.resolve(said, source(10, 28, False)) == said
+
+
+def test_augmentation_stays_in_range_and_off_means_off() -> None:
+    images = torch.rand(8, 3, 16, 16)
+    random = torch.Generator().manual_seed(0)
+    assert augment(images, AUGMENTS["none"], random) is images
+    for name in ("light", "photo"):
+        changed = augment(images, AUGMENTS[name], random)
+        assert changed.shape == images.shape and not torch.equal(changed, images)
+        assert changed.min() >= 0 and changed.max() <= 1
+
+
+def test_augmentation_without_range_is_the_identity() -> None:
+    still = dataclasses.replace(AUGMENTS["light"], turn=0, zoom=(1, 1), shift=0)
+    images = torch.rand(4, 3, 12, 12)
+    assert torch.allclose(augment(images, still, torch.Generator()), images, atol=1e-5)
+
+
+def test_a_new_run_beside_an_old_one(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run_settings.place(out, force=False) == out
+    fit(dataclasses.replace(TINY, epochs=1), out, resume=False)
+    with pytest.raises(BadInput, match="already exists"):
+        run_settings.place(out, force=False)
+    assert run_settings.place(out, force=True) == tmp_path / "run.partial"
+    with pytest.raises(BadInput, match="nothing left to resume"):
+        run_settings.unfinished(out)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(BadInput, match="holds no run"):
+        run_settings.place(tmp_path / "mine", force=True)
+
+
+def test_absent_device_is_refused() -> None:
+    with pytest.raises(BadInput, match="no such device here: cuda:99"):
+        choose_device("cuda:99")
