@@ -1,0 +1,54 @@
+"""Core ML (mlprogram, iOS 17). LayerNorm and attention stay native: Core ML has operators of its own for both."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]  # coremltools would load it, for 8 s and nothing
+warnings.filterwarnings("ignore", module="coremltools")
+logging.getLogger("coremltools").setLevel(logging.ERROR)
+
+import coremltools as ct  # noqa: E402
+from coremltools.optimize import coreml as cto  # noqa: E402
+
+from converters import Converted  # noqa: E402
+from converters.linear import dequantized  # noqa: E402
+from edgevit.types import Delegation, Progress, QuantRecipe  # noqa: E402
+from edgevit.vit.model import ViT  # noqa: E402
+
+FILE = "model.mlpackage"
+UNKNOWN = Delegation(reason="Core ML chooses the unit for each operation on the device; nothing here can count it")
+
+
+def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> Converted:
+    size = model.config.image_size
+    progress("exporting", 0, 3)
+    exported = torch.export.export(dequantized(model).eval(), (torch.zeros(1, 3, size, size),)).run_decompositions({})
+    progress("converting to Core ML", 1, 3)
+    package = ct.convert(
+        exported,
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.iOS17,
+        compute_precision=ct.precision.FLOAT32 if recipe.name == "fp32" else ct.precision.FLOAT16,
+        inputs=[ct.TensorType("images", (1, 3, size, size), np.float32)],
+        outputs=[ct.TensorType("logits", dtype=np.float32)],
+        skip_model_load=True,
+    )
+    if recipe.weights.kind == "int":
+        progress("storing the integers", 2, 3)
+        package = _store_integers(package)
+    package.save(str(into / FILE))
+    progress("storing the package", 3, 3)
+    return Converted(FILE, UNKNOWN)
+
+
+def _store_integers(package: ct.models.MLModel) -> ct.models.MLModel:
+    """Only the Linears: the recipe leaves the patch embedding in float. Every size of them, hence the threshold of 0."""
+    linears = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=0)
+    return cto.linear_quantize_weights(package, cto.OptimizationConfig(op_type_configs={"linear": linears}))

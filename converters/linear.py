@@ -1,0 +1,66 @@
+"""Linear maps cut and scaled without touching their integers, whether their weights are floats or torchao's."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torchao.quantization import IntxUnpackedToInt8Tensor
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def quantized(linear: nn.Linear) -> bool:
+    return isinstance(linear.weight, IntxUnpackedToInt8Tensor)
+
+
+def rows(linear: nn.Linear, start: int, stop: int) -> nn.Linear:
+    """The map to the outputs `start` up to `stop` alone."""
+    return _linear(linear.weight.detach()[start:stop], linear.bias.detach()[start:stop])
+
+
+def scaled(linear: nn.Linear, factor: float) -> nn.Linear:
+    """The map whose outputs are `factor` times those of `linear`. Integers stay; their scales take the factor."""
+    weight = linear.weight.detach()
+    if isinstance(weight, IntxUnpackedToInt8Tensor):
+        weight = _with_scale(weight, weight.scale * factor)
+    else:
+        weight = weight * factor
+    return _linear(weight, linear.bias.detach() * factor)
+
+
+def after_affine(linear: nn.Linear, gain: Tensor, shift: Tensor) -> nn.Linear:
+    """The float map that gives linear(gain * x + shift) for x."""
+    weight = linear.weight.detach()
+    return _linear(weight * gain, linear.bias.detach() + weight @ shift)
+
+
+def dequantized(model: Model) -> Model:
+    """A copy of `model` with float weights that lie on the integers' grid, for back ends that know no torchao."""
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and quantized(module):
+            module.weight = nn.Parameter(module.weight.detach().dequantize(), requires_grad=False)  # type: ignore[operator]
+    return model
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    with torch.device("meta"):
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear.weight = nn.Parameter(weight, requires_grad=False)
+    linear.bias = nn.Parameter(bias, requires_grad=False)
+    return linear
+
+
+def _with_scale(weight: IntxUnpackedToInt8Tensor, scale: Tensor) -> IntxUnpackedToInt8Tensor:
+    return IntxUnpackedToInt8Tensor(
+        weight.qdata,
+        scale,
+        weight.zero_point,
+        weight.target_dtype,
+        weight.block_size,
+        weight.dtype,
+        weight.activation_quantization,
+    )

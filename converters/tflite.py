@@ -1,0 +1,65 @@
+"""TFLite by litert-torch. An int8 recipe arrives as weights on the integers' grid, which ai-edge-quantizer finds again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import litert_torch
+import torch
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_quantizer import qtyping, quantizer, recipe_manager
+
+from converters import Converted
+from converters.linear import dequantized
+from converters.rewrite import for_tflite
+from edgevit.types import Delegation, Progress, QuantRecipe
+from edgevit.vit.model import ViT
+
+FILE = "model.tflite"
+
+
+def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> Converted:
+    size = model.config.image_size
+    path = into / FILE
+    progress("converting to TFLite", 0, 3)
+    litert_torch.convert(for_tflite(dequantized(model)), (torch.zeros(1, 3, size, size),)).export(str(path))
+    if recipe.weights.kind == "int":
+        progress("storing the integers", 1, 3)
+        _store_integers(path)
+    progress("counting the delegate's share", 2, 3)
+    delegation = count_delegation(path)
+    progress("counting the delegate's share", 3, 3)
+    return Converted(FILE, delegation)
+
+
+def _store_integers(path: Path) -> None:
+    """Only the Linears: the recipe leaves the patch embedding in float."""
+    recipe = recipe_manager.RecipeManager()
+    recipe.add_dynamic_config(regex=".*", operation_name=qtyping.TFLOperationName.FULLY_CONNECTED, num_bits=8)
+    job = quantizer.Quantizer(str(path))
+    job.load_quantization_recipe(recipe.get_quantization_recipe())
+    quantized = job.quantize().quantized_model
+    assert quantized is not None
+    path.write_bytes(quantized)
+
+
+def count_delegation(path: Path) -> Delegation:
+    """What LiteRT's XNNPACK delegate takes of the file on this machine.
+
+    The interpreter lists every node of the file and, once delegated, the delegates besides. What still runs outside them is
+    found by walking back from the outputs: a tensor that a delegate gives comes from there, any other from its own node.
+    """
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    nodes = interpreter._get_ops_details()
+    delegates = [node for node in nodes if node["op_name"] == "DELEGATE"]
+    maker = {int(t): node for node in (*nodes, *delegates) for t in node["outputs"]}
+    due = [int(tensor["index"]) for tensor in interpreter.get_output_details()]
+    reached = {}
+    while due:
+        node = maker.get(due.pop())
+        if node and node["index"] not in reached:
+            reached[node["index"]] = node["op_name"]
+            due += [int(t) for t in node["inputs"]]
+    outside = sum(name != "DELEGATE" for name in reached.values())
+    return Delegation(len(delegates), len(nodes) - len(delegates) - outside, outside)
