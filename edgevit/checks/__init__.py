@@ -1,0 +1,1 @@
+"""Parity and accuracy of a Runner beside its checkpoint."""

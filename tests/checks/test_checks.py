@@ -1,0 +1,85 @@
+"""A check passes what agrees, fails what does not, and says which bound was broken."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgevit.checks.accuracy import compare, relative_error
+from edgevit.checks.integers import absent
+from edgevit.checks.statistics import allowed, wilson
+from edgevit.types import Outcome, Tolerance
+
+TOLERANCE = Tolerance(relative_error=0.1, drop=0.005, agreement=0.99)
+
+
+def _logits(answers: np.ndarray) -> np.ndarray:
+    return np.eye(10, dtype=np.float32)[answers]
+
+
+@pytest.fixture
+def classes() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 10, 1000)
+
+
+def test_equal_answers_pass(classes: np.ndarray) -> None:
+    result = compare(_logits(classes), _logits(classes), classes, 0.01, TOLERANCE, "host")
+    assert (result.outcome, result.top1, result.agreement, result.images) == (Outcome.PASS, 1.0, 1.0, 1000)
+
+
+def test_lost_accuracy_fails(classes: np.ndarray) -> None:
+    worse = classes.copy()
+    worse[:6] = (worse[:6] + 1) % 10
+    result = compare(_logits(worse), _logits(classes), classes, 0.01, TOLERANCE, "host")
+    assert result.outcome is Outcome.WRONG_ANSWERS
+    assert "top-1 0.60 points lower, allowed 0.5" in result.reason
+
+
+def test_five_of_a_thousand_is_within_half_a_point(classes: np.ndarray) -> None:
+    worse = classes.copy()
+    worse[:5] = (worse[:5] + 1) % 10
+    assert compare(_logits(worse), _logits(classes), classes, 0.01, TOLERANCE, "host").outcome is Outcome.PASS
+
+
+def test_other_answers_fail_even_at_equal_accuracy(classes: np.ndarray) -> None:
+    wrong_one, wrong_other = (classes + 1) % 10, (classes + 2) % 10
+    result = compare(_logits(wrong_other), _logits(wrong_one), classes, 0.01, TOLERANCE, "host")
+    assert result.outcome is Outcome.WRONG_ANSWERS and "1000 of 1000 answers differ, allowed 10" in result.reason
+
+
+@pytest.mark.parametrize("error", [0.11, float("inf"), float("nan")])
+def test_far_logits_fail(classes: np.ndarray, error: float) -> None:
+    result = compare(_logits(classes), _logits(classes), classes, error, TOLERANCE, "host")
+    assert result.outcome is Outcome.WRONG_ANSWERS and "relative error" in result.reason
+
+
+def test_relative_error() -> None:
+    reference = np.array([[3.0, 4.0]], np.float32)
+    assert relative_error(reference + np.array([[0.5, 0.0]]), reference) == pytest.approx(0.1)
+    assert math.isinf(relative_error(np.array([[np.nan, 1.0]]), reference))
+
+
+def test_a_small_set_may_differ_in_one_image_and_no_more() -> None:
+    assert [allowed(0.01, n) for n in (1, 50, 199, 200, 10_000)] == [1, 1, 1, 2, 100]
+
+
+def test_wilson_interval_as_published() -> None:
+    """Newcombe (1998), table I: 81 of 263 gives .2553 to .3662; 0 of 20 gives 0 to .1611; 1 of 29 gives .0061 to .1718."""
+    for right, n, low, high in ((81, 263, 0.2553, 0.3662), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)):
+        assert wilson(right, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_integers_are_found_whole_or_cut_in_three(tmp_path: Path) -> None:
+    matrix = np.random.default_rng(0).integers(-127, 128, (6, 64), np.int8)
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"head" + matrix.tobytes() + b"tail")
+    assert absent(file, {"fc1": matrix}) == []
+    q, k, v = np.split(matrix, 3)
+    file.write_bytes(v.tobytes() + b"-" + q.tobytes() + b"-" + k.tobytes())
+    assert absent(tmp_path, {"qkv": matrix}) == []
+    changed = matrix.copy()
+    changed[5, 63] ^= 1
+    assert absent(file, {"qkv": changed, "good": matrix}) == ["qkv"]
