@@ -1,0 +1,54 @@
+"""The typer application, and how an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+import edgevit
+from edgevit.cli import console
+from edgevit.errors import EdgevitError, from_os_error
+
+app = typer.Typer(
+    help="A folder of labelled images to a Vision Transformer on a phone, with proof that it still answers right.",
+    epilog="Exit codes: 0 all held, 1 a check or budget broken, 2 misuse or bad input.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command whose errors of ours end in one message and their exit code, without a traceback."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except EdgevitError as error:
+            console.error(error)
+            raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            console.error(from_os_error(error))
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            console.note("stopped")
+            raise typer.Exit(130) from None
+
+    return app.command()(guarded)
+
+
+@app.callback(invoke_without_command=True)
+def _with_version(version: bool = typer.Option(False, "--version", help="Show the version and leave.")) -> None:
+    if version:
+        console.out(edgevit.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    from edgevit.cli import show, work  # noqa: F401  (they register their commands)
+
+    app(prog_name="edgevit")

@@ -1,0 +1,68 @@
+"""Figures as a table of 80 columns shows them. What was not measured says so, and why below the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgevit.types import Artifact, Latency, Outcome
+
+ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1 %", "change", "same %", "error", "outside", "run on")
+
+
+def artifact_row(artifact: Artifact) -> list[str]:
+    """`change` is in points from the checkpoint, `same` the images with its answer, `outside` the nodes left undelegated."""
+    return [
+        name(artifact),
+        artifact.outcome.value,
+        "none" if artifact.bytes is None else f"{artifact.bytes / 1e6:.2f}",
+        _percent(artifact.top1),
+        _change(artifact),
+        _percent(artifact.agreement),
+        "none" if artifact.relative_error is None else f"{artifact.relative_error:.0e}",
+        "not counted" if artifact.delegation.outside is None else str(artifact.delegation.outside),
+        artifact.where,
+    ]
+
+
+def name(artifact: Artifact) -> str:
+    return f"{artifact.target}-{artifact.recipe}"
+
+
+def _percent(fraction: float | None) -> str:
+    return "none" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _change(artifact: Artifact) -> str:
+    if artifact.top1 is None or artifact.reference_top1 is None:
+        return "none"
+    return f"{100 * (artifact.top1 - artifact.reference_top1):+.2f}"
+
+
+def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
+    """What the table has no room for: how many images, who stood in for whom, what went wrong."""
+    notes = [f"{name(a)}: {a.outcome.value}: {a.reason}" for a in artifacts if a.outcome is not Outcome.PASS]
+    if counts := {a.images for a in artifacts if a.images}:
+        notes.append(f"top-1 and answers on {', '.join(map(str, sorted(counts)))} images, beside the checkpoint on the same ones")
+    for runtime in sorted({f"{a.where}: {a.runtime}" for a in artifacts if a.runtime}):
+        notes.append(f"run on {runtime}")
+    return notes
+
+
+LATENCY_COLUMNS = ("artifact", "where", "p50 ms", "p90 ms", "p99 ms", "runs", "threads")
+
+
+def latency_row(latency: Latency) -> list[str]:
+    figures = (latency.p50_ms, latency.p90_ms, latency.p99_ms)
+    return [
+        Path(latency.artifact).name,
+        "not measured" if latency.where == "none" else latency.where,
+        *("none" if figure is None else f"{figure:.2f}" for figure in figures),
+        str(latency.runs),
+        "its own" if latency.threads is None else str(latency.threads),
+    ]
+
+
+def latency_notes(latencies: Sequence[Latency]) -> list[str]:
+    notes = [f"host is this machine: {machine}" for machine in sorted({x.machine for x in latencies if x.machine})]
+    return notes + [f"{Path(x.artifact).name}: not measured: {x.reason}" for x in latencies if x.reason]

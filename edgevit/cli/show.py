@@ -1,0 +1,90 @@
+"""The commands that show what there is: targets, recipes, models, doctor."""
+
+from __future__ import annotations
+
+import typer
+
+from edgevit.cli import console
+from edgevit.cli.app import command
+
+Json = typer.Option(False, "--json", help="Print JSON, for machines.")
+
+
+@command
+def targets(json: bool = Json) -> None:
+    """Where a model can run, and which recipes each place holds."""
+    import targets as places
+
+    if json:
+        console.json([{**_record(t), "missing": [lib.module for lib in places.missing(t)]} for t in places.all_targets()])
+        return
+    rows = [
+        [t.name, t.summary, ", ".join(t.recipes), _state(places.missing(t)), t.not_here or t.runtime]
+        for t in places.all_targets()
+    ]
+    console.table("Targets", ("name", "what", "recipes", "installed", "runs here by"), rows)
+
+
+def _record(target: object) -> dict[str, object]:
+    from edgevit import record
+
+    plain: dict[str, object] = record.builtins(target)
+    return plain
+
+
+def _state(missing: tuple[object, ...]) -> str:
+    return "no: " + ", ".join(lib.module for lib in missing) if missing else "yes"  # type: ignore[attr-defined]
+
+
+@command
+def recipes(json: bool = Json) -> None:
+    """How a model can be quantized, and which targets hold it."""
+    import quantize
+    import targets as places
+
+    holders = {name: [t.name for t in places.all_targets() if name in t.recipes] for name in quantize.RECIPES}
+    if json:
+        console.json([{**_record(r), "targets": holders[r.name]} for r in quantize.RECIPES.values()])
+        return
+    rows = [[r.name, r.summary, r.float_layers or "all", ", ".join(holders[r.name])] for r in quantize.RECIPES.values()]
+    console.table("Recipes", ("name", "what", "stays in float", "targets"), rows)
+
+
+@command
+def models(
+    image_size: int = typer.Option(0, help="Pixels; 0 is each model's usual size."),
+    classes: int = typer.Option(1000, min=1),
+    json: bool = Json,
+) -> None:
+    """The variants of the Vision Transformer, with their parameters and multiply-adds."""
+    from edgevit.vit.config import NAMES, SIZES, config, multiply_adds, parameters
+
+    configs = [config(name, image_size or _usual_size(name), classes) for name in NAMES]
+    found = [{**_record(c), "parameters": parameters(c), "multiply_adds": multiply_adds(c)} for c in configs]
+    if json:
+        console.json(found)
+        return
+    rows = [
+        [c.variant, str(c.image_size), str(c.width), str(c.depth), str(c.heads), str(c.mlp), f"{parameters(c) / 1e6:.2f} M",
+         f"{multiply_adds(c) / 1e9:.3g} G", SIZES[c.variant.partition("/")[0]].source]
+        for c in configs
+    ]  # fmt: skip
+    columns = ("name", "image", "width", "depth", "heads", "mlp", "parameters", "multiply-adds", "from")
+    console.table(f"Models, {classes} classes", columns, rows)
+
+
+def _usual_size(name: str) -> int:
+    return 32 if name.startswith(("Pico", "Nano", "Micro")) else 224
+
+
+@command
+def doctor(json: bool = Json) -> None:
+    """What this machine has and lacks: Python, torch, GPU, back ends, space."""
+    from edgevit.doctor import examine
+
+    findings = examine()
+    if json:
+        console.json(findings)
+        return
+    rows = [[f.what, f.found, f.advice] for f in findings]
+    console.table("This machine", ("what", "found", "advice"), rows)

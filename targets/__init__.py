@@ -1,0 +1,59 @@
+"""Where a file runs: one file per target, with its record TARGET and `load(file, threads) -> Runner`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from edgevit.errors import BadInput, NotInstalled, UnknownName
+from edgevit.types import Library, Runner, Target
+
+NAMES = ("executorch", "coreml", "tflite")
+
+
+def get(name: str) -> Target:
+    """The target of that name. Raises UnknownName with the nearest ones."""
+    if name not in NAMES:
+        raise UnknownName("target", name, NAMES)
+    target: Target = importlib.import_module(f"targets.{name}").TARGET
+    return target
+
+
+def all_targets() -> tuple[Target, ...]:
+    return tuple(get(name) for name in NAMES)
+
+
+def missing(target: Target) -> tuple[Library, ...]:
+    """The libraries that the target needs and that are not installed. None of them is imported to find out."""
+    return tuple(library for library in target.needs if not present(library))
+
+
+def present(library: Library) -> bool:
+    if library.module in sys.modules:
+        return sys.modules[library.module] is not None
+    return importlib.util.find_spec(library.module) is not None
+
+
+def require(target: Target) -> None:
+    """Raise NotInstalled, with the line that installs it, where a library of the target is absent."""
+    absent = missing(target)
+    if not absent:
+        return
+    names = ", ".join(library.module for library in absent)
+    raise NotInstalled(f"{target.name} needs {names}, which is not installed", f"pip install 'edgevit[{absent[0].extra}]'")
+
+
+def require_recipe(target: Target, recipe: str) -> None:
+    """Raise BadInput where the target cannot hold the recipe."""
+    if recipe not in target.recipes:
+        raise BadInput(f"{target.name} does not hold {recipe}", f"it holds {', '.join(target.recipes)}")
+
+
+def load(name: str, file: Path, threads: int | None = None) -> Runner:
+    """The model in `file`, ready to run on the target of that name, or on what stands in for it here."""
+    target = get(name)
+    require(target)
+    runner: Runner = importlib.import_module(f"targets.{name}").load(file, threads)
+    return runner

@@ -1,0 +1,51 @@
+"""Core ML on Apple's devices: by Core ML itself on macOS, elsewhere by an evaluator of the saved package (`reference`)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from edgevit.types import Library, Runner, Target, Tolerance
+
+TARGET = Target(
+    name="coreml",
+    summary="Core ML mlprogram for iOS 17, macOS 14 and later",
+    converter="coreml",
+    suffix=".mlpackage",
+    runtime="Core ML" if sys.platform == "darwin" else "evaluator of the package (no Core ML)",
+    recipes={
+        "fp32": Tolerance(1e-4, 0.002, 0.998),
+        "fp16": Tolerance(0.02, 0.005, 0.995),
+        "int8": Tolerance(0.1, 0.005, 0.99),
+    },
+    activations=False,
+    needs=(Library("coremltools", "coreml"), Library("torchao", "coreml")),
+    not_here="" if sys.platform == "darwin" else "Core ML runs on Apple's systems only",
+)
+
+
+class CoremlRunner:
+    """A package loaded by Core ML on a Mac. It takes one image at a time."""
+
+    where = "host"
+    threads = None
+
+    def __init__(self, file: Path) -> None:
+        import coremltools
+
+        self._model = coremltools.models.MLModel(str(file))
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        answers = [self._model.predict({"images": images[i : i + 1]})["logits"] for i in range(len(images))]
+        return np.concatenate(answers).astype(np.float32)
+
+
+def load(file: Path, threads: int | None) -> Runner:
+    """Core ML chooses its own threads and units; `threads` says nothing to it."""
+    if sys.platform == "darwin":
+        return CoremlRunner(file)
+    from targets.mil.evaluate import Evaluator
+
+    return Evaluator(file)

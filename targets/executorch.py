@@ -1,0 +1,52 @@
+"""ExecuTorch with XNNPACK on the CPU of a phone; here, the same runtime on this machine's CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgevit.types import Library, Target, Tolerance
+
+TARGET = Target(
+    name="executorch",
+    summary="ExecuTorch, XNNPACK delegate: CPU of Android, iOS, Linux",
+    converter="executorch",
+    suffix=".pte",
+    runtime="ExecuTorch Python runtime",
+    recipes={"fp32": Tolerance(1e-4, 0.002, 0.998), "int8": Tolerance(0.1, 0.005, 0.99)},
+    activations=True,
+    needs=(Library("executorch", "executorch"), Library("torchao", "executorch")),
+    max_subgraphs=2,
+    max_outside=4,
+)
+
+
+class ExecutorchRunner:
+    """A loaded program. It takes one image at a time."""
+
+    where = "host"
+
+    def __init__(self, file: Path, threads: int | None) -> None:
+        import torch
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+
+        if threads:
+            portable_lib._unsafe_reset_threadpool(threads)
+        self.threads = int(portable_lib._threadpool_get_thread_count())
+        self._torch = torch
+        self._program: Any = Runtime.get().load_program(file.read_bytes())  # it must outlive its method
+        self._method = self._program.load_method("forward")
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return np.concatenate([self._one(images[i : i + 1]) for i in range(len(images))])
+
+    def _one(self, image: np.ndarray) -> np.ndarray:
+        (logits,) = self._method.execute([self._torch.from_numpy(np.ascontiguousarray(image))])
+        return logits.numpy().copy()
+
+
+def load(file: Path, threads: int | None) -> ExecutorchRunner:
+    return ExecutorchRunner(file, threads)

@@ -1,0 +1,55 @@
+"""TFLite by LiteRT with XNNPACK: the CPU of Android; here, the same runtime on this machine's CPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from edgevit.types import Library, Target, Tolerance
+
+TARGET = Target(
+    name="tflite",
+    summary="TFLite, LiteRT with XNNPACK: CPU of Android, iOS, Linux",
+    converter="tflite",
+    suffix=".tflite",
+    runtime="LiteRT interpreter",
+    recipes={"fp32": Tolerance(1e-4, 0.002, 0.998), "int8": Tolerance(0.1, 0.005, 0.99)},
+    activations=True,
+    needs=(
+        Library("ai_edge_litert", "tflite"),
+        Library("litert_torch", "tflite"),
+        Library("ai_edge_quantizer", "tflite"),
+        Library("torchao", "tflite"),
+    ),
+    max_subgraphs=1,
+    max_outside=0,
+)
+
+
+class LitertRunner:
+    """A loaded model. It takes one image at a time."""
+
+    where = "host"
+
+    def __init__(self, file: Path, threads: int | None) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.threads = threads or os.cpu_count() or 1
+        self._interpreter = Interpreter(str(file), num_threads=self.threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return np.concatenate([self._one(images[i : i + 1]) for i in range(len(images))])
+
+    def _one(self, image: np.ndarray) -> np.ndarray:
+        self._interpreter.set_tensor(self._input, image)
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self._output))
+
+
+def load(file: Path, threads: int | None) -> LitertRunner:
+    return LitertRunner(file, threads)
