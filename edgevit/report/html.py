@@ -1,0 +1,47 @@
+"""The report as one HTML file: no script, no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from edgevit.report import accuracy, curves
+from edgevit.report.page import Page
+from edgevit.types import Report
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATE, STYLE = "report.html.jinja", "report.css"
+
+
+def render(page: Page, report: Report) -> str:
+    from markupsafe import Markup
+
+    style, template = _resource(STYLE), _environment().from_string(_resource(TEMPLATE))
+    return template.render(
+        page=page,
+        style=Markup(style),
+        policy=policy(style),
+        accuracy=accuracy.draw(report),
+        curves=curves.draw(report),
+    )
+
+
+def policy(style: str) -> str:
+    """The content policy: this very style sheet, pictures that the page carries itself, and nothing else."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _environment() -> Environment:
+    """Everything is escaped, and a name that the template does not know is an error in place of a blank."""
+    from jinja2 import Environment, StrictUndefined
+
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def _resource(name: str) -> str:
+    return resources.files("edgevit.report").joinpath(name).read_text(encoding="utf-8")

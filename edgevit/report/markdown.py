@@ -1,0 +1,106 @@
+"""The report as GitHub-flavoured Markdown: the same words as the page, without pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from edgevit.report.page import Fact, File, Page
+from edgevit.report.samples import Answer, Shown
+from edgevit.report.table import Cell, Row
+
+SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#$])")
+MARKS = {"good": "✅", "bad": "❌", "idle": "⚠️"}
+
+
+def render(page: Page) -> str:
+    return "\n".join(_lines(page)).rstrip("\n") + "\n"
+
+
+def escape(text: str) -> str:
+    """Text from outside, on one line, so that none of it is markup, a cell border or HTML."""
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _lines(page: Page) -> Iterator[str]:
+    yield from (f"# {escape(page.title)}", "", escape(page.made), "")
+    yield from (f"{MARKS[page.verdict.tone]} **{escape(page.verdict.headline)}.**", "")
+    yield from _list((*page.verdict.details, *page.notices))
+    yield from ("## Checkpoint", "", *_facts(page.checkpoint))
+    yield from ("## Artifacts", "", *_artifacts(page.rows))
+    yield from ("## Sample images", "", *_samples(page.samples))
+    yield from ("## Files", "", *_files(page))
+    yield from ("## How it was measured", "", *_list(page.notes))
+    yield from ("## Machine and versions", "", f"Machine: {escape(page.machine)}", "", *_facts(page.versions))
+    yield from ("## Repeat it", "", *_code(page.command))
+
+
+def _list(items: Iterable[str]) -> Iterator[str]:
+    lines = [f"- {escape(item)}" for item in items]
+    yield from (*lines, "") if lines else ()
+
+
+def _facts(facts: tuple[Fact, ...]) -> Iterator[str]:
+    yield from _table(("", ""), [(escape(fact.name), escape(fact.value)) for fact in facts])
+
+
+def _table(head: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Cells are escaped already; they may hold <br>."""
+    for cells in (head, ("---",) * len(head), *body):
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _artifacts(rows: tuple[Row, ...]) -> Iterator[str]:
+    if not rows:
+        yield from ("No artifact was exported.", "")
+        return
+    head = ("Target", "Recipe", "Outcome", *(cell.column for cell in rows[0].cells))
+    yield from _table(head, [_artifact(row) for row in rows])
+
+
+def _artifact(row: Row) -> tuple[str, ...]:
+    reason = f"<br>{escape(row.reason)}" if row.reason else ""
+    outcome = f"{MARKS[row.tone]} {escape(row.outcome)}{reason}"
+    return escape(row.target), escape(row.recipe), outcome, *(_cell(cell) for cell in row.cells)
+
+
+def _cell(cell: Cell) -> str:
+    return "<br>".join(escape(line.text) for line in cell.lines)
+
+
+def _samples(shown: tuple[Shown, ...]) -> Iterator[str]:
+    if not shown:
+        yield from ("Not shown: the report holds no sample images.", "")
+        return
+    body = [(str(sample.number), escape(sample.truth), _answers(sample)) for sample in shown]
+    yield from _table(("Image", "Truth", "Answers"), body)
+
+
+def _answers(sample: Shown) -> str:
+    if not sample.answers:
+        return "not measured: no model was asked"
+    disagree = "**models disagree**<br>" if sample.disagree else ""
+    return disagree + "<br>".join(_answer(answer) for answer in sample.answers)
+
+
+def _answer(answer: Answer) -> str:
+    mark = "✓ right" if answer.right else "✗ wrong"
+    return f"{mark}: {escape(answer.label)} ({escape(', '.join(answer.models))})"
+
+
+def _files(page: Page) -> Iterator[str]:
+    yield from _table(("", "sha256"), [("checkpoint weights", escape(page.weights_sha256))])
+    body = [(escape(f.artifact), _hashes(f), escape(f.tolerance), escape(f.conversion)) for f in page.files]
+    yield from _table(("Artifact", "Files and their sha256", "Tolerance", "Conversion on the host"), body)
+
+
+def _hashes(file: File) -> str:
+    return "<br>".join(f"{escape(f.name)} {escape(f.value)}" for f in file.hashes) or "none: no file was written"
+
+
+def _code(text: str) -> Iterator[str]:
+    """A fence longer than any run of backticks inside it."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield from (f"{fence}sh", text, fence)

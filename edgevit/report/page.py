@@ -1,0 +1,191 @@
+"""What the pages say, in words, once for Markdown and HTML: a Report becomes a Page of sentences and cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgevit.report import interval, samples, table, verdict, words
+from edgevit.types import Artifact, Checkpoint, Preprocess, Report, TrainConfig
+
+CLASSES_NAMED = 12
+
+
+@dataclass(frozen=True)
+class Fact:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of an artifact, what it was allowed to differ by, and what its making cost."""
+
+    artifact: str
+    tolerance: str
+    conversion: str
+    hashes: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    title: str
+    made: str
+    verdict: verdict.Verdict
+    notices: tuple[str, ...]
+    checkpoint: tuple[Fact, ...]
+    rows: tuple[table.Row, ...]
+    samples: tuple[samples.Shown, ...]
+    files: tuple[File, ...]
+    machine: str
+    versions: tuple[Fact, ...]
+    weights_sha256: str
+    command: str
+    notes: tuple[str, ...]
+
+
+def build(report: Report) -> Page:
+    return Page(
+        title=words.plain(report.title),
+        made=words.plain(report.made),
+        verdict=verdict.build(report),
+        notices=_notices(report),
+        checkpoint=_checkpoint(report),
+        rows=table.rows(report),
+        samples=samples.build(report.samples),
+        files=tuple(_file(artifact) for artifact in report.artifacts),
+        machine=words.plain(report.machine) or "not recorded",
+        versions=_versions(report),
+        weights_sha256=words.plain(report.checkpoint.weights_sha256) or "not recorded",
+        command=report.command.strip() or "not recorded",
+        notes=NOTES,
+    )
+
+
+def _notices(report: Report) -> tuple[str, ...]:
+    """A figure that fits nowhere, or in two places, is named: leaving it out in silence would be a lie."""
+    lost = [x for x in report.latencies if not any(table.belongs(x, artifact) for artifact in report.artifacts)]
+    strays = [f"a latency of {words.plain(x.artifact)} belongs to no artifact of this report" for x in lost]
+    names = [words.plain(words.name(artifact)) for artifact in report.artifacts]
+    twins = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    return (*strays, *(f"more than one artifact is called {name}: their latencies cannot be told apart" for name in twins))
+
+
+def _checkpoint(report: Report) -> tuple[Fact, ...]:
+    checkpoint, config = report.checkpoint, report.checkpoint.config
+    shape = f"width {config.width}, depth {config.depth}, {config.heads} heads, MLP {config.mlp}, patch {config.patch}"
+    return (
+        Fact("Model", f"ViT {words.plain(config.variant)}: {shape}"),
+        Fact("Parameters", words.parameters(report.parameters)),
+        Fact("Image size", f"{config.image_size} x {config.image_size} px, {words.counted(config.tokens, 'token')}"),
+        Fact("Top-1", _reference(report)),
+        Fact("Data", words.plain(checkpoint.train.data) or "not recorded"),
+        Fact("Classes", _classes(checkpoint.labels)),
+        Fact("Preprocessing", _preprocessing(checkpoint.preprocess)),
+        Fact("Training recipe", _training(checkpoint.train)),
+        Fact("Metrics of the training run", _metrics(checkpoint)),
+    )
+
+
+def _reference(report: Report) -> str:
+    """The checkpoint's top-1 on the very images that the artifacts answered."""
+    found = {(a.reference_top1, a.images): None for a in report.artifacts if a.reference_top1 is not None and a.images}
+    if not found:
+        return words.missing("no artifact was checked beside it")
+    return "; ".join(_with_interval(top1, images) for top1, images in found)
+
+
+def _with_interval(top1: float, images: int) -> str:
+    low, high = interval.wilson(top1, images)
+    of = f"{words.percent(top1)} of {images:,} held-out images"
+    return f"{of} (95 % interval {words.percent(low)} to {words.percent(high)})"
+
+
+def _classes(labels: tuple[str, ...]) -> str:
+    named = ", ".join(words.plain(label) for label in labels[:CLASSES_NAMED])
+    more = f" and {len(labels) - CLASSES_NAMED:,} more" if len(labels) > CLASSES_NAMED else ""
+    return f"{len(labels):,}: {named}{more}"
+
+
+def _preprocessing(steps: Preprocess) -> str:
+    crop = f"short side to {steps.resize} px ({steps.interpolation}), middle {steps.crop} x {steps.crop} px"
+    mean, std = (" ".join(f"{value:g}" for value in values) for values in (steps.mean, steps.std))
+    return f"{crop}, {steps.channels}, mean {mean}, std {std}"
+
+
+def _training(train: TrainConfig) -> str:
+    derived = {"epochs": train.epochs, "batch": train.batch, "learning rate": train.lr}
+    said = [f"{name} {'derived' if value is None else f'{value:g}'}" for name, value in derived.items()]
+    said += [f"weight decay {train.weight_decay:g}", f"warm-up {100 * train.warmup:g} % of the steps"]
+    said += [f"label smoothing {train.label_smoothing:g}", f"augmentation {train.augment}", f"seed {train.seed}"]
+    return ", ".join([*said, f"{100 * train.held_out:g} % of the images held out"])
+
+
+def _metrics(checkpoint: Checkpoint) -> str:
+    said = [f"{words.plain(name)} {_metric(name, value)}" for name, value in checkpoint.metrics.items()]
+    return ", ".join(said) or "not recorded"
+
+
+def _metric(name: str, value: float) -> str:
+    share = name.endswith(("top1", "top5", "accuracy")) and 0 <= value <= 1
+    return words.percent(value) if share else f"{value:.6g}"
+
+
+def _file(artifact: Artifact) -> File:
+    return File(words.plain(words.name(artifact)), _tolerance(artifact), _conversion(artifact), _hashes(artifact))
+
+
+def _tolerance(artifact: Artifact) -> str:
+    bound = artifact.tolerance
+    if bound is None:
+        return "not recorded"
+    drop = f"top-1 at most {100 * bound.drop:g} points lower"
+    return f"relative error up to {bound.relative_error:g}, {drop}, agreement at least {100 * bound.agreement:g} %"
+
+
+def _conversion(artifact: Artifact) -> str:
+    """On the machine that converted, never on a phone."""
+    if artifact.seconds is None:
+        return table.why_missing(artifact)
+    peak = "not measured" if artifact.peak_bytes is None else words.size(artifact.peak_bytes)
+    return f"{words.duration(artifact.seconds)}, peak memory {peak}"
+
+
+def _hashes(artifact: Artifact) -> tuple[Fact, ...]:
+    """The model first, then the other files of the folder; a model that is a folder has a hash of its own."""
+    model = {artifact.file: artifact.sha256} if artifact.file and artifact.sha256 else {}
+    named = {**model, **artifact.files}
+    return tuple(Fact(words.plain(name), words.plain(digest)) for name, digest in named.items())
+
+
+def _versions(report: Report) -> tuple[Fact, ...]:
+    """Each library once; where two parts of the report had different ones, who had which."""
+    sources = {"checkpoint": report.checkpoint.versions} | {words.name(a): a.versions for a in report.artifacts}
+    libraries = sorted({library for versions in sources.values() for library in versions})
+    return tuple(Fact(words.plain(library), _version(library, sources)) for library in libraries)
+
+
+def _version(library: str, sources: dict[str, dict[str, str]]) -> str:
+    users: dict[str, list[str]] = {}
+    for source, versions in sources.items():
+        if library in versions:
+            users.setdefault(words.plain(versions[library]), []).append(words.plain(source))
+    if len(users) == 1:
+        return next(iter(users))
+    return "; ".join(f"{version} ({words.listed(who)})" for version, who in users.items())
+
+
+NOTES = (
+    "Every artifact answered the same held-out images as the checkpoint, preprocessed in the same way. "
+    "Top-1 is the share of right answers; its change is against the checkpoint on the same images.",
+    "Agreement is the share of images to which the artifact and the checkpoint give the same answer, right or wrong.",
+    "Relative error is |a - b| / |b| over the logits of the golden images: a of the artifact, b of the checkpoint.",
+    "The 95 % interval is Wilson's. It says how far the share may be from that of all such images; "
+    "two artifacts on the same images can be told apart more sharply than their intervals suggest.",
+    '"This machine (host)" means that the target\'s own runtime ran on the machine named below. '
+    "A latency of the host is no phone's latency.",
+    '"Reference evaluator" means that a program on this machine read the exported file back and computed each of its '
+    "operations in place of the target's runtime. For a Core ML file this is not Core ML: no Apple software ran.",
+    "Latency is the time for one image after warm-up: half of the timed runs took p50 at most, 90 % took p90 at most, "
+    "99 % took p99 at most.",
+    "Same integers: whether the exported file holds the very integers that quantization made, weight by weight.",
+)

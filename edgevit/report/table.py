@@ -1,0 +1,197 @@
+"""The main table: one row for each artifact, every cell a figure and where it comes from, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgevit.report import interval, verdict, words
+from edgevit.types import Artifact, Latency, Report
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a cell. `kind` is `main`, `label` (where from), `figure`, `small`, `bad` or `missing`."""
+
+    text: str
+    kind: str = "main"
+
+
+@dataclass(frozen=True)
+class Cell:
+    column: str
+    lines: tuple[Line, ...]
+
+    @property
+    def missing(self) -> bool:
+        return all(line.kind == "missing" for line in self.lines)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An artifact. `tone` is `good`, `bad` or `idle`; `reason` is what stopped it, or a remark."""
+
+    name: str
+    target: str
+    recipe: str
+    outcome: str
+    tone: str
+    reason: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def blank(self) -> str:
+        """Why there is no figure at all, where that is one and the same for every cell; else empty."""
+        texts = {line.text for cell in self.cells for line in cell.lines}
+        return texts.pop() if len(texts) == 1 and all(cell.missing for cell in self.cells) else ""
+
+
+def rows(report: Report) -> tuple[Row, ...]:
+    return tuple(_row(artifact, latencies(report, artifact), report.machine) for artifact in report.artifacts)
+
+
+def latencies(report: Report, artifact: Artifact) -> tuple[Latency, ...]:
+    """What was measured of `artifact`: once for each machine and number of threads, or not at all."""
+    return tuple(latency for latency in report.latencies if belongs(latency, artifact))
+
+
+def belongs(latency: Latency, artifact: Artifact) -> bool:
+    """A latency of a report names its artifact as `words.name` does: `files.portable` sees to it."""
+    return latency.artifact == words.name(artifact)
+
+
+def why_missing(artifact: Artifact) -> str:
+    """Why a figure of `artifact` is absent: the stage that stopped, or what the record says."""
+    stage = verdict.STOPPED_AT.get(artifact.outcome)
+    if stage:
+        return words.missing(stage)
+    return words.missing(artifact.reason or ("nothing on this machine runs it" if artifact.where == "none" else ""))
+
+
+def place(where: str) -> str:
+    """Who computed a figure, so that the host, an evaluator and a device are never taken for one another."""
+    known = {"host": "this machine (host)", "reference": "reference evaluator", "device": "device"}
+    return known.get(where, words.plain(where))
+
+
+def latency_place(latency: Latency, machine: str) -> str:
+    """Where a latency was measured; a host other than `machine` is named, since it is not "this machine"."""
+    elsewhere = latency.machine if latency.machine != machine or latency.where != "host" else ""
+    label = "host" if latency.where == "host" and elsewhere else place(latency.where)
+    return f"{label}: {words.plain(elsewhere)}" if elsewhere else label
+
+
+def _row(artifact: Artifact, measured: tuple[Latency, ...], machine: str) -> Row:
+    cells = [Cell(column, fill(artifact)) for column, fill in COLUMNS.items()]
+    cells.append(Cell(LATENCY, _latency(artifact, measured, machine)))
+    return Row(
+        name=words.plain(words.name(artifact)),
+        target=words.plain(artifact.target),
+        recipe=words.plain(artifact.recipe),
+        outcome=artifact.outcome.value,
+        tone=verdict.tone(artifact),
+        reason=words.plain(artifact.reason),
+        cells=tuple(cells),
+    )
+
+
+def _none(artifact: Artifact) -> tuple[Line, ...]:
+    return (Line(why_missing(artifact), "missing"),)
+
+
+def _size(artifact: Artifact) -> tuple[Line, ...]:
+    return _none(artifact) if artifact.bytes is None else (Line(words.size(artifact.bytes)),)
+
+
+def _top1(artifact: Artifact) -> tuple[Line, ...]:
+    if artifact.top1 is None:
+        return _none(artifact)
+    low, high = interval.wilson(artifact.top1, artifact.images)
+    return (
+        Line(words.percent(artifact.top1)),
+        _change(artifact.top1, artifact.reference_top1),
+        Line(f"{words.percent(low)} to {words.percent(high)}", "figure"),
+    )
+
+
+def _change(top1: float, reference: float | None) -> Line:
+    if reference is None:
+        return Line("change " + words.missing("the checkpoint was not run on these images"), "missing")
+    return Line(words.points(top1 - reference), "figure")
+
+
+def _agreement(artifact: Artifact) -> tuple[Line, ...]:
+    if artifact.agreement is None:
+        return _none(artifact)
+    return Line(words.percent(artifact.agreement)), Line(f"of {words.counted(artifact.images, 'image')}", "figure")
+
+
+def _relative_error(artifact: Artifact) -> tuple[Line, ...]:
+    return _none(artifact) if artifact.relative_error is None else (Line(words.relative(artifact.relative_error)),)
+
+
+def _computed(artifact: Artifact) -> tuple[Line, ...]:
+    """Who gave the answers that top-1, agreement and relative error are about."""
+    if artifact.top1 is None:
+        return _none(artifact)
+    runtime = words.plain(artifact.runtime)
+    return (Line(place(artifact.where), "label"), *((Line(runtime, "small"),) if runtime else ()))
+
+
+def _delegation(artifact: Artifact) -> tuple[Line, ...]:
+    found = artifact.delegation
+    if found.subgraphs is None or found.inside is None or found.outside is None:
+        stopped = artifact.outcome in verdict.NOTHING_MADE and not found.reason
+        return _none(artifact) if stopped else (Line(f"not counted: {_why(found.reason)}", "missing"),)
+    return (
+        Line(words.counted(found.subgraphs, "subgraph")),
+        Line(f"{words.counted(found.inside, 'node')} inside", "figure"),
+        Line(f"{found.outside:,} outside", "figure"),
+    )
+
+
+def _integers(artifact: Artifact) -> tuple[Line, ...]:
+    if artifact.same_integers is not None:
+        return (Line("yes"),) if artifact.same_integers else (Line("no", "bad"),)
+    if artifact.outcome in verdict.NOTHING_MADE:
+        return _none(artifact)
+    why = "float weights" if artifact.recipe.startswith(("fp", "bf", "float")) else _why("")
+    return (Line(f"not compared: {why}", "missing"),)
+
+
+def _why(reason: str) -> str:
+    return words.plain(reason) or "no reason was recorded"
+
+
+def _latency(artifact: Artifact, measured: tuple[Latency, ...], machine: str) -> tuple[Line, ...]:
+    if not measured:
+        stopped = artifact.outcome in verdict.STOPPED_AT
+        return _none(artifact) if stopped else (Line(words.missing(NO_LATENCY), "missing"),)
+    return tuple(line for latency in measured for line in _one_latency(latency, machine))
+
+
+def _one_latency(latency: Latency, machine: str) -> tuple[Line, ...]:
+    if latency.p50_ms is None:
+        return (Line(words.missing(latency.reason), "missing"),)
+    threads = "threads as the runtime chose" if latency.threads is None else words.counted(latency.threads, "thread")
+    return (
+        Line(words.milliseconds((latency.p50_ms, latency.p90_ms, latency.p99_ms))),
+        Line(latency_place(latency, machine), "label"),
+        Line(f"{threads}, {words.counted(latency.runs, 'run')}", "figure"),
+        Line(f"after {latency.warmup:,} untimed", "figure"),
+    )
+
+
+TOP1 = "Top-1, change, 95 % interval"
+NO_LATENCY = "the report holds no latency of it"
+LATENCY = "Latency p50 / p90 / p99"
+COLUMNS: dict[str, Callable[[Artifact], tuple[Line, ...]]] = {
+    "Size": _size,
+    TOP1: _top1,
+    "Agreement": _agreement,
+    "Relative error": _relative_error,
+    "Accuracy computed by": _computed,
+    "Delegation": _delegation,
+    "Same integers": _integers,
+}
+"""Each column but the last, and the function that fills it."""

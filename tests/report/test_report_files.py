@@ -1,0 +1,78 @@
+"""The three files: written together, read back equal, and light to import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgevit import record
+from edgevit import report as reports
+from edgevit.errors import BadInput
+from edgevit.types import Report
+
+
+def without_folders(report: Report) -> Report:
+    artifacts = tuple(replace(artifact, folder=Path()) for artifact in report.artifacts)
+    return replace(report, checkpoint=replace(report.checkpoint, folder=Path()), artifacts=artifacts)
+
+
+def test_three_files(written: Path) -> None:
+    assert {file.name for file in written.iterdir()} == {"report.json", "report.md", "report.html"}
+
+
+def test_the_record_reads_back_equal(report: Report, written: Path) -> None:
+    assert record.read(written / "report.json", Report) == without_folders(report)
+
+
+def test_the_record_holds_no_folder_of_this_machine(written: Path) -> None:
+    assert "/home/somebody" not in (written / "report.json").read_text()
+
+
+def test_a_latency_that_names_a_folder_finds_its_artifact(report: Report, tmp_path: Path) -> None:
+    """As `bench` measures them: the artifact's folder as it was given, whatever it is called."""
+    here = replace(report.artifacts[0], folder=Path("/home/somebody/renamed"))
+    named = replace(report.latencies[0], artifact="/home/somebody/renamed")
+    stray = replace(report.latencies[1], artifact="/home/somebody/elsewhere")
+    reports.write(replace(report, artifacts=(here,), latencies=(named, stray)), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "8.12 / 8.62 / 10.1 ms" in text
+    assert "a latency of elsewhere belongs to no artifact" in text
+    assert "/home/somebody" not in text + (tmp_path / "report.json").read_text()
+
+
+def test_a_report_read_back_gives_the_same_pages(written: Path, tmp_path: Path) -> None:
+    reports.write(record.read(written / "report.json", Report), tmp_path / "again")
+    for name in ("report.md", "report.html", "report.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (written / name).read_bytes(), name
+
+
+def test_a_loss_that_diverged_leaves_a_record_that_can_be_read(report: Report, tmp_path: Path) -> None:
+    diverged = ({"epoch": 1.0, "loss": 2.0}, {"epoch": 2.0, "loss": float("nan")})
+    reports.write(replace(report, curve=diverged), tmp_path)
+    assert record.read(tmp_path / "report.json", Report).curve == ({"epoch": 1.0, "loss": 2.0}, {"epoch": 2.0})
+
+
+def test_an_empty_report_still_writes(report: Report, tmp_path: Path) -> None:
+    reports.write(replace(report, artifacts=(), latencies=(), samples=(), curve=()), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "Nothing was exported" in text
+    assert "the report holds no sample images" in text
+    assert "the accuracy of no artifact was measured" in (tmp_path / "report.html").read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["artifacts"] == []
+
+
+def test_a_place_that_cannot_be_written_is_a_plain_error(report: Report, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(BadInput, match="taken"):
+        reports.write(report, tmp_path / "taken")
+
+
+def test_importing_the_room_loads_nothing_heavy() -> None:
+    code = "import sys, edgevit.report; print([m for m in ('matplotlib', 'jinja2', 'numpy', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
