@@ -281,7 +281,7 @@ def demo(
     out: Path, epochs: int | None, force: bool, command: str, progress: Progress
 ) -> tuple[Checkpoint, list[Artifact], list[Latency], Report]:
     """The whole road on the built-in digits, into `out`."""
-    settings = TrainConfig(data="digits", model="Nano/8", epochs=epochs)
+    settings = TrainConfig(data="digits", epochs=epochs)
     checkpoint = train(settings, out / "checkpoint", force, progress)
     data = choose_data(checkpoint, None, "held-out", "refuse")
     wanted = pairs(["all"], ["fp32", "int8"])

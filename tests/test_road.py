@@ -1,0 +1,144 @@
+"""The whole road on a small model, once per target and recipe: converted, delegated, run, equal to the checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import quantize
+import targets
+from edgevit import artifact as artifacts
+from edgevit import checkpoint as checkpoints
+from edgevit import pipeline, record
+from edgevit.folder import written_whole
+from edgevit.types import Artifact, Checkpoint, DataChoice, Delegation, Outcome, TrainConfig, silent
+
+PAIRS = [pipeline.Pair(t.name, recipe) for t in targets.all_targets() for recipe in t.recipes]
+DATA = DataChoice("digits", "held-out", "refuse")
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """Digits, a small model, a few epochs: enough for answers that are not luck."""
+    out = tmp_path_factory.mktemp("road") / "run"
+    return pipeline.train(TrainConfig(data="digits", model="Pico/8", epochs=8, batch=64, lr=3e-3), out, False, silent)
+
+
+@pytest.fixture(scope="session")
+def exported(source: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    out = tmp_path_factory.mktemp("export")
+    made = pipeline.export(source.folder, PAIRS, DATA, out, False, silent)
+    return {f"{a.target}-{a.recipe}": a for a in made}
+
+
+@pytest.fixture(params=[pair.name for pair in PAIRS])
+def one(request: pytest.FixtureRequest, exported: dict[str, Artifact]) -> Artifact:
+    artifact = exported[request.param]
+    if artifact.outcome is Outcome.SKIPPED:
+        pytest.skip(artifact.reason)
+    return artifact
+
+
+def test_the_checkpoint_learned(source: Checkpoint) -> None:
+    assert pipeline.evaluate(source.folder, DATA, silent).top1 > 0.6
+
+
+def test_passes_and_agrees(one: Artifact) -> None:
+    """The tolerances of the target are the test; the error shows how near the float ones are."""
+    assert one.outcome is Outcome.PASS, one.reason
+    assert one.images == 359 and one.top1 is not None and one.agreement is not None
+    assert one.relative_error is not None and 0 < one.relative_error < (1e-5 if one.recipe == "fp32" else 0.1)
+    assert one.where == ("reference" if targets.get(one.target).not_here else "host")
+
+
+def test_delegated_whole(one: Artifact) -> None:
+    if one.delegation.subgraphs is None:
+        assert one.delegation.reason
+        return
+    assert one.delegation.subgraphs == 1
+    assert one.delegation.outside == {"executorch": 1, "tflite": 0}[one.target]  # ExecuTorch counts the call itself
+    assert one.delegation.inside and one.delegation.inside > 100
+
+
+def test_holds_the_recipes_integers(one: Artifact) -> None:
+    assert one.same_integers is (True if quantize.get(one.recipe).weights.kind == "int" else None)
+
+
+def test_int8_is_smaller(exported: dict[str, Artifact]) -> None:
+    for target in targets.NAMES:
+        small, large = exported[f"{target}-int8"], exported[f"{target}-fp32"]
+        if small.bytes and large.bytes:
+            assert small.bytes < 0.5 * large.bytes
+
+
+def test_folder_is_whole_and_reads_back(one: Artifact) -> None:
+    read = artifacts.verify(artifacts.read(one.folder))
+    assert dataclasses.replace(read, folder=one.folder) == one
+    assert one.seconds and one.peak_bytes and one.sha256 and one.versions["torch"]
+    golden = artifacts.read_golden(one.folder)
+    assert golden.artifact_logits is not None and golden.artifact_logits.shape == golden.logits.shape == (16, 10)
+    assert len(set(golden.classes.tolist())) == 10
+
+
+def test_runs_as_its_golden_batch_says(one: Artifact) -> None:
+    """A Runner opened in this process gives what the check saw in its own."""
+    if one.target == "tflite":
+        pytest.importorskip("ai_edge_litert")
+    golden = artifacts.read_golden(one.folder)
+    assert golden.artifact_logits is not None
+    logits = targets.load(one.target, artifacts.model_file(one))(golden.images)
+    assert np.abs(logits - golden.artifact_logits).max() <= 1e-4 * np.abs(golden.artifact_logits).max()
+
+
+def test_check_again_gives_the_same(exported: dict[str, Artifact]) -> None:
+    before = exported["tflite-int8"]
+    after = pipeline.check(before.folder, None, None, "held-out", "refuse", silent)
+    assert (after.top1, after.agreement, after.outcome) == (before.top1, before.agreement, before.outcome)
+
+
+def test_a_wrong_model_fails_its_check(exported: dict[str, Artifact], source: Checkpoint, tmp_path: Path) -> None:
+    """The float file of a model whose class token was changed, put into an artifact with every hash in order."""
+    _, model = checkpoints.load(source.folder)
+    model.head.bias.data.copy_(model.head.bias.data.roll(1) + 5 * model.head.bias.data.std())
+    model.head.weight.data.copy_(model.head.weight.data.roll(1, 0))
+    with written_whole(tmp_path / "other", checkpoints.RECORD) as partial:
+        checkpoints.save(partial, model, source)
+    (wrong,) = pipeline.export(tmp_path / "other", [pipeline.Pair("tflite", "fp32")], DATA, tmp_path / "out", False, silent)
+    assert wrong.outcome is Outcome.PASS
+    forged = dataclasses.replace(wrong, checkpoint=str(source.folder), checkpoint_sha256=source.weights_sha256)
+    record.write(wrong.folder / artifacts.RECORD, forged)
+    checked = pipeline.check(wrong.folder, None, None, "held-out", "refuse", silent)
+    assert checked.outcome is Outcome.WRONG_ANSWERS and "answers differ" in checked.reason
+
+
+def test_too_little_delegated_is_an_outcome() -> None:
+    place = targets.get("executorch")
+    assert pipeline.too_little(Delegation(1, 300, 1), place) == ""
+    assert "62 delegated subgraphs, at most 2" in pipeline.too_little(Delegation(62, 300, 599), place)
+    assert "599 nodes outside the delegate" in pipeline.too_little(Delegation(62, 300, 599), place)
+    assert pipeline.too_little(Delegation(0, 0, 300), place) == "nothing was delegated"
+    assert pipeline.too_little(Delegation(reason="on the device"), targets.get("coreml")) == ""
+
+
+def test_latency_is_measured_where_it_can_be(exported: dict[str, Artifact]) -> None:
+    folders = [a.folder for name, a in exported.items() if name.endswith("int8") and a.file]
+    for latency in pipeline.bench(folders, 50, 3, 1, silent):
+        reason = targets.get(Path(latency.artifact).name.partition("-")[0]).not_here
+        if reason:
+            assert (latency.where, latency.p50_ms, latency.runs, latency.reason) == ("none", None, 0, reason)
+        else:
+            assert latency.where == "host" and latency.runs == 50 and latency.threads == 1 and latency.machine
+            assert latency.p50_ms and latency.p90_ms and latency.p99_ms and 0 < latency.p50_ms <= latency.p90_ms <= latency.p99_ms
+
+
+def test_report_holds_everything(exported: dict[str, Artifact], tmp_path: Path) -> None:
+    made = list(exported.values())
+    latencies = pipeline.bench([made[0].folder], 50, 1, 1, silent)
+    found = pipeline.report(made, latencies, tmp_path, "a title", "edgevit report", False, silent)
+    assert {p.name for p in tmp_path.iterdir()} == {"report.html", "report.md", "report.json"}
+    assert len(found.samples) == 16 and len(found.artifacts) == len(made) and len(found.curve) == 8
+    assert all(f"{a.target}-{a.recipe}" in found.samples[0].answers for a in made if a.file)
+    assert "a title" in (tmp_path / "report.html").read_text()
