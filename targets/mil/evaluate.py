@@ -1,0 +1,53 @@
+"""A saved package, called like the model that it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgevit.errors import BadInput, DamagedFile
+from targets.mil import package
+from targets.mil.program import Program, program
+
+CHUNK = 1 << 20
+"""Numbers in the largest intermediate result that are computed at once: 4 MiB, so that they stay near the processor."""
+
+
+class Evaluator:
+    """A `Runner` that reads the saved file and computes it with torch, each result rounded as Core ML stores it.
+
+    The package takes one image at a time; its program is mapped over a batch, and no shape in it is rewritten. Raises
+    DamagedFile where the package is not whole, EdgevitError where it holds an operation that is not known here.
+    """
+
+    where = "reference"
+    threads: int | None = None
+
+    def __init__(self, path: Path) -> None:
+        self._program = program(package.read(path))
+        if len(self._program.image.shape) != 4 or self._program.image.shape[0] != 1:
+            raise DamagedFile(f"its input is {self._program.image.shape}, not one image (1, 3, H, W): {path}")
+        if len(self._program.logits.shape) != 2 or self._program.logits.shape[0] != 1:
+            raise DamagedFile(f"its output is {self._program.logits.shape}, not logits (1, classes): {path}")
+        self._batched = torch.vmap(self._program.evaluate, chunk_size=_chunk(self._program))
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Images (N, 3, H, W) float32, preprocessed, to logits (N, classes) float32. Raises BadInput."""
+        size = self._program.image.shape[1:]
+        if images.ndim != 4 or images.shape[1:] != size:
+            wanted = ", ".join(map(str, size))
+            raise BadInput(f"images of shape {images.shape}, where {self._program.package} takes (N, {wanted})")
+        if not len(images):
+            return np.empty((0, self._program.logits.shape[1]), np.float32)
+        with torch.no_grad():
+            batch = torch.tensor(images, dtype=torch.float32).unsqueeze(1)
+            return self._batched(batch).squeeze(1).numpy()
+
+
+def _chunk(program: Program) -> int:
+    """Images computed at once."""
+    largest = max((np.prod(slot.shape) for step in program.steps for slot in step.outputs), default=1)
+    return max(1, int(CHUNK // largest))

@@ -1,0 +1,277 @@
+"""The operations of MIL that a Vision Transformer needs, as pure functions of torch.
+
+Parameters are named as MIL names them; coremltools has filled in its defaults, so a parameter is optional here only
+where MIL itself lets it be absent. Semantics: coremltools/converters/mil/mil/ops/defs, where later versions of an
+operation only add to what the first one took. Values of type fp16 come in as float32, and a result is rounded to its
+type by `targets.mil.values.stored`: an operation computes in float32 and rounds once, at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from targets.mil import constexpr
+
+Operation = Callable[..., Tensor | Sequence[Tensor]]
+
+
+def ints(parameter: Tensor) -> list[int]:
+    """A parameter that is a vector of constants: axes, sizes, masks."""
+    return [int(number) for number in parameter.tolist()]
+
+
+def unary(function: Callable[[Tensor], Tensor]) -> Operation:
+    return lambda x: function(x)
+
+
+def binary(function: Callable[[Tensor, Tensor], Tensor]) -> Operation:
+    return lambda x, y: function(x, y)
+
+
+def reduction(function: Callable[..., Tensor]) -> Operation:
+    def reduce(x: Tensor, keep_dims: Tensor, axes: Tensor | None = None) -> Tensor:
+        dims = list(range(x.ndim)) if axes is None else ints(axes)
+        return function(x, dims, keepdim=bool(keep_dims))
+
+    return reduce
+
+
+def rsqrt(x: Tensor, epsilon: Tensor) -> Tensor:
+    return torch.rsqrt(x + epsilon)
+
+
+def gelu(x: Tensor, mode: str) -> Tensor:
+    if mode == "SIGMOID_APPROXIMATION":
+        return x * torch.sigmoid(1.702 * x)
+    return F.gelu(x, approximate="tanh" if mode == "TANH_APPROXIMATION" else "none")
+
+
+def softmax(x: Tensor, axis: Tensor) -> Tensor:
+    return torch.softmax(x, int(axis))
+
+
+def cast(x: Tensor, dtype: str) -> Tensor:
+    """Nothing to compute: every result is stored as its type."""
+    return x
+
+
+def matmul(x: Tensor, y: Tensor, transpose_x: Tensor, transpose_y: Tensor) -> Tensor:
+    x = x.mT if transpose_x and x.ndim > 1 else x
+    y = y.mT if transpose_y and y.ndim > 1 else y
+    return x @ y
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.linear(x, weight, bias)
+
+
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+    """A mask of booleans says who takes part, a mask of numbers is added to the scores."""
+    scores = query / query.shape[-1] ** 0.5 @ key.mT
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, -torch.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return torch.softmax(scores, -1) @ value
+
+
+def layer_norm(x: Tensor, axes: Tensor, epsilon: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None) -> Tensor:
+    """Over any axes; gamma and beta have the shape of those axes of `x`."""
+    dims = sorted(axis % x.ndim for axis in ints(axes))
+    last = list(range(-len(dims), 0))
+    sizes = [x.shape[dim] for dim in dims]
+    return F.layer_norm(x.movedim(dims, last), sizes, gamma, beta, float(epsilon)).movedim(last, dims)
+
+
+def batch_norm(
+    x: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    epsilon: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+) -> Tensor:
+    return F.batch_norm(x, mean, variance, gamma, beta, eps=float(epsilon))
+
+
+CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
+
+
+def conv(
+    x: Tensor,
+    weight: Tensor,
+    strides: Tensor,
+    pad_type: str,
+    pad: Tensor,
+    dilations: Tensor,
+    groups: Tensor,
+    bias: Tensor | None = None,
+) -> Tensor:
+    stride, dilation = ints(strides), ints(dilations)
+    kernel = [(size - 1) * step + 1 for size, step in zip(weight.shape[2:], dilation, strict=True)]
+    pads = ints(pad) if pad_type == "custom" else padding(pad_type, x.shape[2:], kernel, stride)
+    last_first = [pads[2 * axis + side] for axis in reversed(range(len(kernel))) for side in (0, 1)]
+    return CONVOLUTIONS[x.ndim](F.pad(x, last_first), weight, bias, stride, 0, dilation, int(groups))
+
+
+def padding(pad_type: str, sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int]) -> list[int]:
+    """Before and after each axis. An odd one goes after (`same`) or before (`same_lower`), as in TensorFlow."""
+    if pad_type == "valid":
+        return [0, 0] * len(kernel)
+    pads = []
+    for size, width, step in zip(sizes, kernel, stride, strict=True):
+        total = max(0, (-(-size // step) - 1) * step + width - size)
+        less, more = total // 2, total - total // 2
+        pads += [more, less] if pad_type == "same_lower" else [less, more]
+    return pads
+
+
+def concat(values: Sequence[Tensor], axis: Tensor, interleave: Tensor) -> Tensor:
+    if values[0].ndim == 0:
+        return torch.stack(list(values))
+    if interleave:
+        dim = int(axis) % values[0].ndim
+        return torch.stack(list(values), dim + 1).flatten(dim, dim + 1)
+    return torch.cat(list(values), int(axis))
+
+
+def stack(values: Sequence[Tensor], axis: Tensor) -> Tensor:
+    return torch.stack(list(values), int(axis))
+
+
+def split(x: Tensor, axis: Tensor, num_splits: Tensor | None = None, split_sizes: Tensor | None = None) -> Sequence[Tensor]:
+    if split_sizes is not None:
+        return torch.split(x, ints(split_sizes), int(axis))
+    if num_splits is None:
+        raise ValueError("a split needs num_splits or split_sizes")
+    return torch.split(x, x.shape[int(axis)] // int(num_splits), int(axis))
+
+
+def reshape(x: Tensor, shape: Tensor) -> Tensor:
+    """A 0 keeps the size of that axis, a -1 is what remains."""
+    return x.reshape([size or x.shape[axis] for axis, size in enumerate(ints(shape))])
+
+
+def transpose(x: Tensor, perm: Tensor) -> Tensor:
+    return x.permute(ints(perm))
+
+
+def squeeze(x: Tensor, axes: Tensor | None = None) -> Tensor:
+    """An axis that is not of size 1 stays."""
+    return x.squeeze() if axes is None else x.squeeze(ints(axes))
+
+
+def expand_dims(x: Tensor, axes: Tensor) -> Tensor:
+    """Axes count in the result."""
+    rank = x.ndim + axes.numel()
+    for axis in sorted(axis % rank for axis in ints(axes)):
+        x = x.unsqueeze(axis)
+    return x
+
+
+def tile(x: Tensor, reps: Tensor) -> Tensor:
+    return x.repeat(ints(reps))
+
+
+def slice_by_index(
+    x: Tensor,
+    begin: Tensor,
+    end: Tensor,
+    stride: Tensor | None = None,
+    begin_mask: Tensor | None = None,
+    end_mask: Tensor | None = None,
+    squeeze_mask: Tensor | None = None,
+) -> Tensor:
+    """Python's x[begin:end:stride] along every axis.
+
+    Masks, by axis: leave out begin, leave out end, or pick the one at begin and drop the axis.
+    """
+    begins, ends = ints(begin), ints(end)
+    steps = ints(stride) if stride is not None else [1] * x.ndim
+    no_begin, no_end, drop = (
+        [False] * x.ndim if mask is None else mask.tolist() for mask in (begin_mask, end_mask, squeeze_mask)
+    )
+    for axis in range(x.ndim):
+        every = range(x.shape[axis])
+        first = None if no_begin[axis] else begins[axis]
+        last = None if no_end[axis] else ends[axis]
+        picked = [every[first or 0]] if drop[axis] else list(every[first : last : steps[axis]])
+        if picked != list(every):
+            x = x.index_select(axis, torch.tensor(picked, dtype=torch.int64))
+    return x.squeeze([axis for axis in range(x.ndim) if drop[axis]])
+
+
+def slice_by_size(x: Tensor, begin: Tensor, size: Tensor) -> Tensor:
+    """A size of -1 is the rest of the axis."""
+    for axis, (first, length) in enumerate(zip(ints(begin), ints(size), strict=True)):
+        first %= x.shape[axis]
+        x = x.narrow(axis, first, x.shape[axis] - first if length == -1 else length)
+    return x
+
+
+def gather(
+    x: Tensor, indices: Tensor, axis: Tensor | int, batch_dims: Tensor | int = 0, validate_indices: Tensor | None = None
+) -> Tensor:
+    dim, batch = int(axis) % x.ndim, int(batch_dims)
+    if batch:
+        return torch.stack([gather(a, i, dim - 1, batch - 1) for a, i in zip(x, indices, strict=True)])
+    flat = indices.reshape(-1).long()
+    picked = x.index_select(dim, torch.where(flat < 0, flat + x.shape[dim], flat))
+    return picked.reshape(x.shape[:dim] + indices.shape + x.shape[dim + 1 :])
+
+
+MOVES: dict[str, Operation] = {
+    "concat": concat,
+    "expand_dims": expand_dims,
+    "gather": gather,
+    "identity": unary(lambda x: x),
+    "reshape": reshape,
+    "slice_by_index": slice_by_index,
+    "slice_by_size": slice_by_size,
+    "split": split,
+    "squeeze": squeeze,
+    "stack": stack,
+    "tile": tile,
+    "transpose": transpose,
+}
+"""Operations that only move values: what is stored already needs no rounding."""
+
+OPERATIONS: dict[str, Operation] = MOVES | {
+    "add": binary(torch.add),
+    "batch_norm": batch_norm,
+    "cast": cast,
+    "constexpr_affine_dequantize": constexpr.affine_dequantize,
+    "constexpr_blockwise_shift_scale": constexpr.blockwise_shift_scale,
+    "constexpr_cast": constexpr.cast,
+    "constexpr_lut_to_dense": constexpr.lut_to_dense,
+    "constexpr_sparse_to_dense": constexpr.sparse_to_dense,
+    "conv": conv,
+    "erf": unary(torch.erf),
+    "exp": unary(torch.exp),
+    "gelu": gelu,
+    "layer_norm": layer_norm,
+    "linear": linear,
+    "matmul": matmul,
+    "maximum": binary(torch.maximum),
+    "minimum": binary(torch.minimum),
+    "mul": binary(torch.mul),
+    "pow": binary(torch.pow),
+    "real_div": binary(torch.div),
+    "reduce_max": reduction(torch.amax),
+    "reduce_mean": reduction(torch.mean),
+    "reduce_sum": reduction(torch.sum),
+    "relu": unary(torch.relu),
+    "rsqrt": rsqrt,
+    "scaled_dot_product_attention": scaled_dot_product_attention,
+    "sigmoid": unary(torch.sigmoid),
+    "silu": unary(F.silu),
+    "softmax": softmax,
+    "sqrt": unary(torch.sqrt),
+    "square": unary(torch.square),
+    "sub": binary(torch.sub),
+    "tanh": unary(torch.tanh),
+}

@@ -1,0 +1,160 @@
+"""The program of a package as steps that torch can take: constants made once, the rest in order for every image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor
+
+from edgevit.errors import DamagedFile, EdgevitError
+from targets.mil.library import proto, types
+from targets.mil.ops import MOVES, OPERATIONS
+from targets.mil.package import Package, reason
+from targets.mil.values import Value, constant, stored
+
+ARRAYS = {
+    proto.FeatureTypes_pb2.ArrayFeatureType.FLOAT16: "fp16",
+    proto.FeatureTypes_pb2.ArrayFeatureType.FLOAT32: "fp32",
+}
+"""Types of arrays in the description of a model, by the name that MIL gives them."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A value of the program: its place among all values, and its type and shape in MIL."""
+
+    place: int
+    kind: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation: its inputs are places of values, or tuples of places."""
+
+    kind: str
+    name: str
+    inputs: Mapping[str, int | tuple[int, ...]]
+    outputs: tuple[Slot, ...]
+    done: tuple[int, ...] = ()
+    """Places that no later step reads."""
+
+    @property
+    def reads(self) -> set[int]:
+        return {place for given in self.inputs.values() for place in (given if isinstance(given, tuple) else (given,))}
+
+    def run(self, values: dict[int, Value], package: Path) -> None:
+        """Read the inputs from `values` and write the outputs to it. Raises EdgevitError with the step's name."""
+        try:
+            self._run(values)
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise EdgevitError(f"cannot evaluate {self.kind} {self.name!r} of {package}: {reason(error)}") from error
+        for place in self.done:
+            values.pop(place, None)
+
+    def _run(self, values: dict[int, Value]) -> None:
+        given = {
+            name: [values[place] for place in places] if isinstance(places, tuple) else values[places]
+            for name, places in self.inputs.items()
+        }
+        result = OPERATIONS[self.kind](**given)
+        for slot, value in zip(self.outputs, [result] if isinstance(result, Tensor) else result, strict=True):
+            if tuple(value.shape) != slot.shape:
+                raise ValueError(f"it gives shape {tuple(value.shape)}, and the package says {slot.shape}")
+            values[slot.place] = value if self.kind in MOVES else stored(value, slot.kind)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What turns an image into logits: both as the program declares them, constants by their place, and steps."""
+
+    package: Path
+    image: Slot
+    logits: Slot
+    constants: dict[int, Value] = field(repr=False)
+    steps: tuple[Step, ...]
+
+    def evaluate(self, image: Tensor) -> Tensor:
+        """Take every step for one image, of the shape that `image` says. Raises EdgevitError."""
+        values = {**self.constants, self.image.place: stored(image, self.image.kind)}
+        for step in self.steps:
+            step.run(values, self.package)
+        return cast(Tensor, values[self.logits.place])
+
+
+def program(package: Package) -> Program:
+    """Read a package and evaluate all that no image changes.
+
+    Raises EdgevitError for an operation that has no function here, before anything is evaluated, and DamagedFile for a
+    program that is not whole or not that of an image classifier.
+    """
+    _refuse_unknown(package)
+    description, main = package.spec.description, package.main
+    image = _signature(package, "input", description.input, list(main.inputs.values()))
+    logits = _signature(package, "output", description.output, main.outputs)
+    constants, steps = _folded(package)
+    needed = {logits.place}.union(*(step.reads for step in steps))
+    constants = {place: value for place, value in constants.items() if place in needed}
+    return Program(package.folder, image, logits, constants, _released(steps, keep=constants.keys() | {logits.place}))
+
+
+def _refuse_unknown(package: Package) -> None:
+    for operation in package.operations:
+        if operation.type != "const" and operation.type not in OPERATIONS:
+            name = operation.outputs[0].name if operation.outputs else "no output"
+            raise EdgevitError(
+                f"no evaluation of the Core ML operation {operation.type} ({name}) in {package.folder}",
+                "a Mac or an iPhone runs it; here it needs a function in targets/mil/ops.py",
+            )
+
+
+def _signature(package: Package, role: str, features: Any, variables: list[Any]) -> Slot:
+    """The one input or output, on which the description for apps and the program must agree."""
+    if len(features) != 1 or len(variables) != 1 or features[0].name != variables[0].name:
+        names = ", ".join(feature.name for feature in features) or "none"
+        raise DamagedFile(f"an image classifier has one {role}, not {names}: {package.folder}")
+    feature, slot = features[0], _slot(variables[0])
+    array = feature.type.multiArrayType
+    if array.WhichOneof("ShapeFlexibility") or ARRAYS.get(array.dataType) != slot.kind:
+        raise DamagedFile(f"the {role} {feature.name} is no array of floats of one fixed shape: {package.folder}")
+    if tuple(array.shape) not in ((), slot.shape):
+        raise DamagedFile(f"the {role} {feature.name} is described as {tuple(array.shape)}, not {slot.shape}: {package.folder}")
+    return slot
+
+
+def _folded(package: Package) -> tuple[dict[int, Value], list[Step]]:
+    """All constants, those among them that are computed from others too, and the steps that remain."""
+    constants: dict[int, Value] = {}
+    steps = []
+    for operation in package.main.operations:
+        step = _step(operation)
+        if operation.op_type == "const":
+            constants[step.outputs[0].place] = constant(operation.outputs[0].val, step.outputs[0].kind)
+        elif step.reads <= constants.keys():
+            step.run(constants, package.folder)
+        else:
+            steps.append(step)
+    return constants, steps
+
+
+def _step(operation: Any) -> Step:
+    given = {name: value for name, value in operation.inputs.items() if value is not None}
+    inputs = {name: tuple(map(id, v)) if isinstance(v, list | tuple) else id(v) for name, v in given.items()}
+    return Step(operation.op_type, operation.name, inputs, tuple(_slot(output) for output in operation.outputs))
+
+
+def _slot(variable: Any) -> Slot:
+    """Variables are told apart by identity: two of them may have one name."""
+    return Slot(id(variable), types.builtin_to_string(variable.dtype), tuple(variable.shape))
+
+
+def _released(steps: list[Step], keep: set[int]) -> tuple[Step, ...]:
+    """The steps, each knowing which values it is the last to read, so that memory holds no more than it must."""
+    seen, last_first = set(keep), []
+    for step in reversed(steps):
+        last_first.append(replace(step, done=tuple(step.reads - seen)))
+        seen |= step.reads
+    return tuple(reversed(last_first))
