@@ -45,7 +45,10 @@ def read(path: Path) -> Artifact:
 
 
 def verify(artifact: Artifact) -> Artifact:
-    """Raise DamagedFile unless the folder holds exactly the files of the record, each with its hash."""
+    """Raise DamagedFile unless the folder holds exactly the files of the record, each with its hash, and the record agrees
+
+    with itself.
+    """
     found = folder.hashes(artifact.folder, leave_out=(RECORD,))
     for name in sorted(artifact.files.keys() | found.keys()):
         if name not in found:
@@ -56,6 +59,9 @@ def verify(artifact: Artifact) -> Artifact:
             raise DamagedFile(f"changed since the export: {artifact.folder / name}", "its sha256 differs; export it again")
     if artifact.file not in {name.partition("/")[0] for name in found}:
         raise DamagedFile(f"{artifact.folder / RECORD}: its file is not among its files: {artifact.file}")
+    config, preprocess = artifact.config, artifact.preprocess
+    if not (config and preprocess and preprocess.crop == config.image_size and len(artifact.labels) == config.classes):
+        raise DamagedFile(f"{artifact.folder / RECORD}: its config, preprocess and labels do not go together")
     return artifact
 
 

@@ -41,11 +41,15 @@ def read(path: Path) -> Checkpoint:
 
 def load(path: Path) -> tuple[Checkpoint, ViT]:
     """The checkpoint at `path` and its model, in float32, on the CPU, in evaluation mode. Raises DamagedFile, BadInput."""
+    from edgevit.vit.config import parameters
     from edgevit.vit.model import ViT
 
     checkpoint = read(path)
     file = checkpoint.folder / WEIGHTS
     tensors = read_tensors(file)
+    described, held = parameters(checkpoint.config), sum(t.numel() for t in tensors.values())
+    if described > 2 * held:  # a forged size would fill the memory before any tensor could be compared
+        raise DamagedFile(f"{file}: holds {held} values, where its config describes {described}")
     model = ViT(checkpoint.config)
     match(tensors, {name: tuple(t.shape) for name, t in model.state_dict().items()}, file)
     if folder.sha256(file) != checkpoint.weights_sha256:
@@ -100,7 +104,8 @@ def save(into: Path, model: ViT, checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _refuse_pickle(file: Path) -> None:
+    """A safetensors file begins with any length, in 8 bytes, and then a brace: it may look like a pickle up to there."""
     with file.open("rb") as handle:
-        head = handle.read(4)
-    if head[:2] == b"PK" or head[:1] == b"\x80":
+        head = handle.read(9)
+    if head[8:] != b"{" and (head[:2] == b"PK" or head[:1] == b"\x80"):
         raise DamagedFile(f"a pickle, and edgevit opens none: {file}", "a pickle can run any code; save it as safetensors")

@@ -23,6 +23,7 @@ def written_whole(path: Path, marker: str, force: bool = False) -> Iterator[Path
     `marker` (or nothing): a mistyped --out never costs somebody a folder that edgevit did not make. Raises BadInput.
     """
     refuse_existing(path, marker, force)
+    path = path.resolve()  # where `path` is a link, what it leads to is replaced, and the link stays
     partial = path.parent / f".{path.name}.{os.getpid()}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

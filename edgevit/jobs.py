@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 import io
 import os
@@ -133,7 +134,8 @@ def check(artifact: Artifact, references: Path, data: DataChoice, checkpoint: Pa
     artifacts.write_golden(references, Golden(golden.images, golden.classes, golden.logits, answered))
     tolerance = targets.get(artifact.target).recipes[artifact.recipe]
     error = relative_error(answered, golden.logits)
-    return compare(logits, expected["logits"], classes, error, tolerance, runner.where)
+    result = compare(logits, expected["logits"], classes, error, tolerance, runner.where)
+    return dataclasses.replace(result, skipped=tuple(sorted(chosen.skipped)))
 
 
 def load(artifact: Artifact, threads: int | None = None) -> Runner:

@@ -1,4 +1,4 @@
-"""Nouns to JSON and back, strictly: an unknown type or a missing field is an error that names its place."""
+"""Nouns to JSON and back, strictly: an unknown type, a missing field or an unknown one is an error that names its place."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from edgevit.errors import DamagedFile
 T = TypeVar("T")
 LARGEST = 64 << 20
 """Bytes; no record of ours comes near it, and a hostile file may."""
+OTHER = "it was altered, or made by another version of edgevit"
+_NOWHERE = object()
 
 
 def encode(value: object) -> bytes:
@@ -31,7 +33,23 @@ def builtins(value: object) -> Any:
 
 
 def read(path: Path, kind: type[T]) -> T:
-    """The record in `path`; one that knows its `folder` learns it. Raises DamagedFile."""
+    """The record in `path`; one that knows its `folder` learns it. Raises DamagedFile.
+
+    A field that `kind` does not have is refused: "means" for "mean" would be read as the default, without a word.
+    """
+    data, value = _read(path, kind)
+    if unknown := _unknown(msgspec.json.decode(data), builtins(value)):
+        raise DamagedFile(f"{path}: unknown field {unknown}", OTHER)
+    names = {f.name for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    return dataclasses.replace(value, folder=path.parent) if "folder" in names else value  # type: ignore[type-var]
+
+
+def read_foreign(path: Path, kind: type[T]) -> T:
+    """What `kind` knows of a file that others make, and that may hold more. Raises DamagedFile."""
+    return _read(path, kind)[1]
+
+
+def _read(path: Path, kind: type[T]) -> tuple[bytes, T]:
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -40,11 +58,20 @@ def read(path: Path, kind: type[T]) -> T:
     if len(data) > LARGEST:
         raise DamagedFile(f"{path}: larger than {LARGEST >> 20} MiB, no file of edgevit's")
     try:
-        value = decode(data, kind)
+        return data, decode(data, kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise DamagedFile(f"{path}: {error}", "it was altered, or made by another version of edgevit") from error
-    names = {f.name for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
-    return dataclasses.replace(value, folder=path.parent) if "folder" in names else value  # type: ignore[type-var]
+        raise DamagedFile(f"{path}: {error}", OTHER) from error
+
+
+def _unknown(raw: Any, known: Any, place: str = "$") -> str:
+    """The place of the first key of `raw` that `known`, the same record once more, does not have."""
+    if isinstance(raw, dict) and isinstance(known, dict):
+        pairs = ((f"{place}.{key}", raw[key], known.get(key, _NOWHERE)) for key in raw)
+    elif isinstance(raw, list) and isinstance(known, list):
+        pairs = ((f"{place}[{i}]", *pair) for i, pair in enumerate(zip(raw, known, strict=True)))
+    else:
+        return ""
+    return next((found for key, a, b in pairs if (found := key if b is _NOWHERE else _unknown(a, b, key))), "")
 
 
 def write(path: Path, value: object) -> None:

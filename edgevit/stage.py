@@ -1,13 +1,14 @@
 """One stage in a child process: its time, its peak memory, its log, its crash as a plain error.
 
-Native converters abort, clash and leak, so each runs in a process of its own. The child is `python -m edgevit.stage FD`: it
-reads one JSON line {"job": "module:function", "arguments": {...}} from stdin, and writes JSON lines to descriptor FD:
+Native converters abort, clash and leak, so each runs in a process of its own. The child runs `child`: it reads one JSON line
+{"job": "module:function", "arguments": {...}} from stdin, and writes JSON lines to a descriptor of its own:
 {"progress": [label, done, total]}, then {"result": ...} or {"error": ...}. No pickle crosses the border. What the libraries
-print lands in the log. When the parent dies, stdin ends, and the child with it.
+print lands in the log. When the parent dies, the child dies with it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -33,6 +34,9 @@ T = TypeVar("T")
 LOG_TAIL = 20_000
 """Characters of a failed stage's log that its error carries."""
 
+PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from edgevit.stage import child; child(int(sys.argv[1]))"
+"""It looks for modules where the parent does, and so not in the working directory, where a file of the user's may be json.py."""
+
 
 @dataclass(frozen=True)
 class Finished(Generic[T]):
@@ -49,8 +53,10 @@ def run(job: str, returns: type[T], progress: Progress = silent, **arguments: ob
     The raised error's `log` holds the end of what the child printed.
     """
     started = time.monotonic()
-    with tempfile.TemporaryFile("w+b") as log:
-        child, messages = _start(job, arguments, log)
+    progress(f"starting to {job.rpartition(':')[2]}", 0, None)
+    scratch = tempfile.TemporaryDirectory(prefix="edgevit-stage-", ignore_cleanup_errors=True)
+    with scratch, tempfile.TemporaryFile("w+b") as log:
+        child, messages = _start(job, arguments, log, scratch.name)
         try:
             last = _listen(messages, progress)
             child.wait()
@@ -67,19 +73,20 @@ def run(job: str, returns: type[T], progress: Progress = silent, **arguments: ob
     return Finished(value, time.monotonic() - started, last["peak_bytes"])
 
 
-def _start(job: str, arguments: dict[str, object], log: IO[bytes]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+def _start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """Temporary files of the child go to the folder `scratch`: libraries leave whole models there, and so does a crash."""
     read, write = os.pipe()
     child = subprocess.Popen(
-        [sys.executable, "-m", "edgevit.stage", str(write)],
+        [sys.executable, "-P", "-c", PROGRAM, str(write), *sys.path],
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,
         pass_fds=[write],
-        env={"TF_CPP_MIN_LOG_LEVEL": "3", "TOKENIZERS_PARALLELISM": "false", **os.environ},
+        env={"TF_CPP_MIN_LOG_LEVEL": "3", "TOKENIZERS_PARALLELISM": "false", **os.environ, "TMPDIR": scratch},
     )
     os.close(write)
     assert child.stdin is not None
-    order = {"job": job, "arguments": arguments, "path": sys.path}
+    order = {"job": job, "arguments": arguments}
     child.stdin.write(msgspec.json.encode(order, enc_hook=record._plain) + b"\n")
     child.stdin.flush()
     return child, os.fdopen(read, "rb")
@@ -134,7 +141,8 @@ class _Voice:
         self.last = (0.0, "")
 
     def say(self, message: dict[str, object]) -> None:
-        self.pipe.write(msgspec.json.encode(message, enc_hook=record._plain) + b"\n")
+        """By Python's json: msgspec would turn infinity and NaN into null."""
+        self.pipe.write(json.dumps(record.builtins(message)).encode() + b"\n")
         self.pipe.flush()
 
     def progress(self, label: str, done: float, total: float | None) -> None:
@@ -156,13 +164,13 @@ def peak_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _child(descriptor: int) -> NoReturn:
+def child(descriptor: int) -> NoReturn:
     voice = _Voice(descriptor)
+    _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, and the parent stops us in order
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     order = json.loads(sys.stdin.readline())
-    sys.path[:] = order["path"]
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_die_without_parent, daemon=True).start()
     try:
         message = {"result": _call(order["job"], order["arguments"], voice.progress)}
     except EdgevitError as error:
@@ -195,10 +203,13 @@ def _call(job: str, arguments: dict[str, object], progress: Progress) -> object:
 
 
 def _die_with_parent() -> None:
+    """Linux does it at once, even to native code that does not let go of the interpreter."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _die_without_parent() -> None:
+    """Elsewhere, stdin ends with the parent."""
     while sys.stdin.read(1):
         pass
     os._exit(1)
-
-
-if __name__ == "__main__":
-    _child(int(sys.argv[1]))

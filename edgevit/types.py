@@ -124,6 +124,8 @@ class Checkpoint:
     metrics: dict[str, float]
     weights_sha256: str
     versions: dict[str, str]
+    skipped: tuple[str, ...] = ()
+    """Images that could not be read and that the user let go."""
     folder: Path = Path()
 
     def __post_init__(self) -> None:
@@ -242,6 +244,8 @@ class Artifact:
     reference_top1: float | None = None
     agreement: float | None = None
     images: int = 0
+    skipped: tuple[str, ...] = ()
+    """Images that could not be read and that the user let go."""
     relative_error: float | None = None
     same_integers: bool | None = None
     where: str = "none"

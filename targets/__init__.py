@@ -42,7 +42,7 @@ def require(target: Target) -> None:
     if not absent:
         return
     names = ", ".join(library.module for library in absent)
-    raise NotInstalled(f"{target.name} needs {names}, which is not installed", f"pip install 'edgevit[{absent[0].extra}]'")
+    raise NotInstalled(f"{target.name} needs what is not installed: {names}", f"pip install 'edgevit[{absent[0].extra}]'")
 
 
 def require_recipe(target: Target, recipe: str) -> None:

@@ -20,7 +20,7 @@ def artifact_row(artifact: Artifact) -> list[str]:
         _change(artifact),
         _percent(artifact.agreement),
         "none" if artifact.relative_error is None else f"{artifact.relative_error:.0e}",
-        "not counted" if artifact.delegation.outside is None else str(artifact.delegation.outside),
+        "unknown" if artifact.delegation.outside is None else str(artifact.delegation.outside),
         artifact.where,
     ]
 
@@ -44,6 +44,7 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
     notes = [f"{name(a)}: {a.outcome.value}: {a.reason}" for a in artifacts if a.outcome is not Outcome.PASS]
     if counts := {a.images for a in artifacts if a.images}:
         notes.append(f"top-1 and answers on {', '.join(map(str, sorted(counts)))} images, beside the checkpoint on the same ones")
+    notes += [f"skipped, unreadable: {image}" for image in sorted({image for a in artifacts for image in a.skipped})]
     for runtime in sorted({f"{a.where}: {a.runtime}" for a in artifacts if a.runtime}):
         notes.append(f"run on {runtime}")
     return notes

@@ -18,10 +18,7 @@ def targets(json: bool = Json) -> None:
     if json:
         console.json([{**_record(t), "missing": [lib.module for lib in places.missing(t)]} for t in places.all_targets()])
         return
-    rows = [
-        [t.name, t.summary, ", ".join(t.recipes), _state(places.missing(t)), t.not_here or t.runtime]
-        for t in places.all_targets()
-    ]
+    rows = [[t.name, t.summary, ", ".join(t.recipes), _state(places.missing(t)), t.runtime] for t in places.all_targets()]
     console.table("Targets", ("name", "what", "recipes", "installed", "runs here by"), rows)
 
 

@@ -92,6 +92,7 @@ def _settings(given: Mapping[str, object]) -> TrainConfig:
 
 def _trained(checkpoint: Checkpoint) -> None:
     config, metrics = checkpoint.config, checkpoint.metrics
+    _name_skipped(checkpoint.skipped)
     console.out(f"{checkpoint.folder}: {config.variant} at {config.image_size} px, {config.classes} classes")
     console.out(f"top-1 {100 * metrics['val_top1']:.2f} % held-out, epoch {metrics['epoch']:.0f} of {checkpoint.train.epochs}")
 

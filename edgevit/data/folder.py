@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Eight bits a channel. Sixteen-bit and float images would be clipped without a word, so they are refused."""
+LARGEST = 89_478_485
+"""Pixels; where Pillow begins to warn. Its warning is of no use here: several threads open images at once, and share filters."""
 HELD_OUT = ("val", "validation", "valid", "test")
 NATIVE_SIZE = 224
 
@@ -57,10 +58,10 @@ def _scan(root: Path) -> tuple[tuple[str, ...], Images]:
 def open_image(path: Path) -> Image.Image:
     """The image in a file, decoded whole. Raises DamagedFile for a cut, foreign or enormous one, and for odd pixel types."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                image.load()
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > LARGEST:
+                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+            image.load()
     except UnidentifiedImageError as error:
         raise DamagedFile(f"not a JPEG, PNG or WebP image: {path}") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:

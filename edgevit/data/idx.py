@@ -20,6 +20,8 @@ from edgevit.errors import BadInput, DamagedFile
 
 LARGEST = 8 << 30
 """Bytes of one uncompressed file, above which a header is not believed."""
+DEFLATE = 1032
+"""No gz packs more bytes into one (zlib's own limit), so a header that promises more of its file lies."""
 
 
 def recognises(spec: str) -> bool:
@@ -31,6 +33,8 @@ def open_source(spec: str, seed: int, held_out: float) -> Dataset:
     own_split = _find(Path(spec), "t10k-images-idx3-ubyte") is not None
     aside = _read_pair(Path(spec), "t10k") if own_split else None
     labels = tuple(str(i) for i in range(max(int(part.classes.max()) for part in (train, aside) if part) + 1))
+    if len(labels) < 2:
+        raise BadInput(f"only one class in {spec}: 0", "a classifier needs two or more")
     if aside is None:
         train, aside = split_by_class(train, labels, seed, held_out)
     return Dataset(spec, labels, train, aside, max(train.open(0).size), photos=False)
@@ -61,6 +65,8 @@ def _read(folder: Path, name: str, rank: int) -> np.ndarray:
             magic, *shape = struct.unpack(f">I{rank}I", file.read(4 + 4 * rank))
             if magic != 0x0800 + rank or math.prod(shape) > LARGEST:
                 raise DamagedFile(f"not an idx file of unsigned bytes with {rank} dimensions: {path}")
+            if math.prod(shape) > DEFLATE * path.stat().st_size:
+                raise DamagedFile(f"cut or damaged: {path}", f"its header promises {math.prod(shape)} values")
             data = file.read(math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error, struct.error) as error:
         raise DamagedFile(f"cut or damaged: {path}", str(error)) from error

@@ -6,8 +6,9 @@ An image becomes uint8 pixels (`pixels`), and those become the float tensor that
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
+from edgevit.errors import DamagedFile
 from edgevit.types import Preprocess
 
 INTERPOLATIONS = {
@@ -16,21 +17,47 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by its EXIF orientation. Pillow's own `exif_transpose` stops at other tags that are malformed."""
+
+LARGEST = 1 << 28
+"""Pixels of an image once its short side is resized; a strip of 60,000 x 1 would take gigabytes."""
+
 
 def pixels(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
     """An image of any size to uint8 (crop, crop, 3) RGB.
 
     Turned upright by its EXIF tag, made RGB, the short side resized to `resize` (antialiased, as Pillow does), the middle
-    cut out; an odd margin leaves the larger part right and below.
+    cut out; an odd margin leaves the larger part right and below. Raises DamagedFile for a strip of an image.
     """
-    image = ImageOps.exif_transpose(image).convert("RGB")
+    name = getattr(image, "filename", "")
+    image = _upright(image).convert("RGB")
     width, height = image.size
     scale = preprocess.resize / min(width, height)
     size = (max(preprocess.resize, round(width * scale)), max(preprocess.resize, round(height * scale)))
+    if size[0] * size[1] > LARGEST:
+        raise DamagedFile(f"{width} x {height} pixels are too long and thin to resize: {name}")
     if size != image.size:
         image = image.resize(size, INTERPOLATIONS[preprocess.interpolation])
     left, top = ((side - preprocess.crop) // 2 for side in size)
     return np.asarray(image.crop((left, top, left + preprocess.crop, top + preprocess.crop)))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """An orientation that cannot be read is none, as viewers have it."""
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # Pillow raises whatever it trips over in a malformed EXIF block
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def normalise(batch: np.ndarray, preprocess: Preprocess) -> np.ndarray:

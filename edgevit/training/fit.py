@@ -85,7 +85,8 @@ def _start(train: TrainConfig, data: Dataset, progress: Progress) -> tuple[Fit, 
     mean, std = (torch.tensor(v, device=device) for v in (preprocess.mean, preprocess.std))
     state = Fit(train, model, adamw(model, train.lr, train.weight_decay), pixels, held_out, device, mean, std)
     train = dataclasses.replace(train, data=_lasting(train.data))
-    return state, Checkpoint(config, preprocess, data.labels, train, {}, "", versions("torch", "numpy", "pillow"))
+    skipped = (*pixels.skipped, *held_out.skipped)
+    return state, Checkpoint(config, preprocess, data.labels, train, {}, "", versions("torch", "numpy", "pillow"), skipped)
 
 
 def _lasting(data: str) -> str:

@@ -39,6 +39,9 @@ class Pixels:
     def batches(self, order: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """(pixels uint8 (n, H, W, 3), classes (n)) in the given order of positions."""
         chunks = list(order.split(size))
+        if self.held is not None:  # a second thread would bring a second pool of OpenMP threads, and they get in each other's way
+            yield from map(self._take, chunks)
+            return
         with ThreadPoolExecutor(1) as ahead:
             due = ahead.submit(self._take, chunks[0])
             for upcoming in [*chunks[1:], None]:

@@ -75,8 +75,12 @@ class ViT(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """The paper's own code: Glorot for the encoder, LeCun for the patches, N(0, 0.02) positions, a head of zeros."""
-        nn.init.normal_(self.pos_embed, std=0.02)
+        """As the paper's own code: Glorot for the encoder, LeCun for the patches, a head of zeros.
+
+        But positions are N(0, 1), as large as the patch embeddings, where the paper's are N(0, 0.02): a long pre-training grows
+        them, a short training does not see them in time (docs/log.md has the figures).
+        """
+        nn.init.normal_(self.pos_embed)
         fan_in = 3 * self.config.patch**2
         nn.init.trunc_normal_(self.patch_embed.proj.weight, std=fan_in**-0.5)
         nn.init.zeros_(self.patch_embed.proj.bias)  # type: ignore[arg-type]
