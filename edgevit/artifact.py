@@ -69,7 +69,7 @@ def write_golden(into: Path, golden: Golden) -> None:
     import safetensors.numpy
 
     tensors = {name: value for name, value in vars(golden).items() if value is not None}
-    safetensors.numpy.save_file(tensors, into / GOLDEN)
+    (into / GOLDEN).write_bytes(safetensors.numpy.save(tensors))
 
 
 def read_golden(artifact_folder: Path) -> Golden:

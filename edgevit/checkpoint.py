@@ -5,6 +5,8 @@ A pickle is never opened. Every tensor is checked against the config before it i
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,13 +96,24 @@ def save(into: Path, model: ViT, checkpoint: Checkpoint) -> Checkpoint:
     """
     import dataclasses
 
-    import safetensors.torch
-
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    safetensors.torch.save_file(tensors, into / WEIGHTS, {"format": "pt"})
+    write_tensors({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}, into / WEIGHTS)
     checkpoint = dataclasses.replace(checkpoint, weights_sha256=folder.sha256(into / WEIGHTS), folder=into)
     record.write(into / RECORD, checkpoint)
     return checkpoint
+
+
+def write_tensors(tensors: dict[str, torch.Tensor], file: Path) -> None:
+    """Raises OSError where the disk is full, which safetensors says in words alone."""
+    import safetensors
+    import safetensors.torch
+
+    try:
+        safetensors.torch.save_file(tensors, file, {"format": "pt"})
+    except safetensors.SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(file)) from error
 
 
 def _refuse_pickle(file: Path) -> None:

@@ -54,8 +54,9 @@ def files_written_whole(path: Path) -> Iterator[Path]:
 
 
 def refuse_existing(path: Path, marker: str, force: bool) -> None:
-    """Raise BadInput where `path` exists and may not be replaced."""
+    """Raise BadInput where `path` exists and may not be replaced, or where nothing may be made."""
     if not os.path.lexists(path):
+        _refuse_place(path)
         return
     if not path.is_dir():
         raise BadInput(f"not a folder: {path}", "choose another --out")
@@ -65,6 +66,15 @@ def refuse_existing(path: Path, marker: str, force: bool) -> None:
         raise BadInput(f"already exists: {path}", "--force replaces it when the new one is whole")
     if not (path / marker).exists():
         raise BadInput(f"not replaced, since it holds no {marker}: {path}", "edgevit did not make it; choose another --out")
+
+
+def _refuse_place(path: Path) -> None:
+    """Raise BadInput where `path` cannot be made: that is better known before the work than after it."""
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise BadInput(f"not a folder: {above}", "choose another --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise BadInput(f"not writable: {above}", "choose a place that you may write, or another --out")
 
 
 def put_in_place(new: Path, path: Path) -> None:

@@ -78,7 +78,7 @@ def reference(checkpoint: Path, data: DataChoice, into: Path, progress: Progress
     record, model = checkpoints.load(checkpoint)
     runner, chosen = _torch_runner(model), loader(record, data)
     logits, classes = _outputs(runner, chosen, progress, "answers of the checkpoint")
-    safetensors.numpy.save_file({"logits": logits, "classes": classes}, into / "reference.safetensors")
+    (into / "reference.safetensors").write_bytes(safetensors.numpy.save({"logits": logits, "classes": classes}))
     images = Loader(chosen.images.take(_spread(chosen.images.classes)), record.preprocess, "skip")
     golden, golden_classes = (np.concatenate(parts) for parts in zip(*images.normalised(BATCH), strict=True))
     artifacts.write_golden(into, Golden(golden, golden_classes, runner(golden)))

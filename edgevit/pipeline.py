@@ -70,7 +70,7 @@ def resume(given: Mapping[str, object], out: Path, progress: Progress) -> Checkp
 def _fit(settings: TrainConfig, run: Path, out: Path, again: bool, progress: Progress) -> Checkpoint:
     stage.run("edgevit.training.fit:fit", Checkpoint, progress, train=settings, run=run, resume=again)
     if run != out:
-        folder.put_in_place(run, out)
+        folder.put_in_place(run, out.resolve())
     return checkpoints.read(out)
 
 
@@ -229,6 +229,8 @@ def too_little(delegation: Delegation, target: Target) -> str:
 def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_bad: str, progress: Progress) -> Artifact:
     """The artifact at `path`, verified, and checked again beside its checkpoint. Nothing in it is changed."""
     artifact = artifacts.verify(artifacts.read(path))
+    targets.require_recipe(targets.get(artifact.target), artifact.recipe)
+    targets.require(targets.get(artifact.target))
     source = _source(artifact, checkpoint)
     chosen = DataChoice(data or artifact.data, split, on_bad)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 from edgevit import checkpoint as checkpoints
@@ -22,7 +21,7 @@ def save(into: Path, model: ViT, checkpoint: Checkpoint, optimiser: torch.optim.
     with written_whole(into, checkpoints.RECORD, force=True) as partial:
         checkpoints.save(partial, model, checkpoint)
         if optimiser:
-            safetensors.torch.save_file(_moments(model, optimiser), partial / OPTIMISER)
+            checkpoints.write_tensors(_moments(model, optimiser), partial / OPTIMISER)
 
 
 def _moments(model: ViT, optimiser: torch.optim.AdamW) -> dict[str, torch.Tensor]:

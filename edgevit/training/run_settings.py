@@ -6,18 +6,32 @@ import shutil
 from pathlib import Path
 
 from edgevit import checkpoint as checkpoints
+from edgevit import folder
 from edgevit.errors import BadInput, DamagedFile
 from edgevit.types import Checkpoint, TrainConfig
 
 
 def place(out: Path, force: bool) -> Path:
     """Where a new run is made: at `out`, or beside it while an older run there stays whole. Raises BadInput."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or _hardly_begun(out):
+        folder.refuse_existing(out / "last", checkpoints.RECORD, force)
         return out
     _refuse(out, force)
-    beside = out.with_name(out.name + ".partial")
+    beside = _beside(out)
+    if beside.exists() and not _hardly_begun(beside):
+        _refuse(beside, force)
     shutil.rmtree(beside, ignore_errors=True)
     return beside
+
+
+def _beside(out: Path) -> Path:
+    """Where `out` may be a link, beside what it leads to: there it can be exchanged in one step."""
+    return out.resolve().with_name(out.resolve().name + ".partial")
+
+
+def _hardly_begun(run: Path) -> bool:
+    """Whether a folder is empty, or holds no more than a run leaves that was stopped in its first epoch."""
+    return run.is_dir() and all(p.name == "tensorboard" or p.match(".last.*.partial") for p in run.iterdir())
 
 
 def _refuse(out: Path, force: bool) -> None:
@@ -32,7 +46,7 @@ def _refuse(out: Path, force: bool) -> None:
 
 def unfinished(out: Path) -> tuple[Path, TrainConfig]:
     """The run that --resume goes on with, and its settings. Raises BadInput where there is none, or nothing is left to do."""
-    for run in (out.with_name(out.name + ".partial"), out):
+    for run in (_beside(out), out):
         if (run / "last" / checkpoints.RECORD).exists():
             last = checkpoints.read(run / "last")
             if last.train.epochs and metric(last, "epoch") >= last.train.epochs and run == out:
