@@ -23,7 +23,8 @@ def model() -> ViT:
 
 
 def test_int8_uses_the_whole_symmetric_range_of_every_channel(model: ViT) -> None:
-    before = {name: module.weight.detach().clone() for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    linears = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    before = {name: linear.weight.detach().clone() for name, linear in linears.items()}
     made = integers(apply(model, quantize.get("int8"), activations=False))
     assert made.keys() == before.keys()
     for name, q in made.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_learning_rate_warms_up_and_decays() -> None:
     assert rates[0] == pytest.approx(1 / 11)
     assert rates[55] == pytest.approx(0.5, abs=0.01)
     assert rates[99] < 0.001
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
 
 
 def test_only_matrices_decay() -> None:

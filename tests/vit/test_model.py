@@ -12,7 +12,14 @@ from edgevit.vit.config import NAMES, config, multiply_adds, parameters
 from edgevit.vit.model import ViT
 
 # Published counts at 224 px with 1000 classes: the paper's table 1 in millions; to the digit as timm lists these models.
-PUBLISHED = {"Ti/16": 5_717_416, "S/16": 22_050_664, "B/32": 88_224_232, "B/16": 86_567_656, "L/16": 304_326_632, "H/14": 632_045_800}
+PUBLISHED = {
+    "Ti/16": 5_717_416,
+    "S/16": 22_050_664,
+    "B/32": 88_224_232,
+    "B/16": 86_567_656,
+    "L/16": 304_326_632,
+    "H/14": 632_045_800,
+}
 
 
 @pytest.mark.parametrize(("name", "count"), PUBLISHED.items())
