@@ -34,6 +34,13 @@ T = TypeVar("T")
 LOG_TAIL = 20_000
 """Characters of a failed stage's log that its error carries."""
 
+DEFAULTS = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TOKENIZERS_PARALLELISM": "false",
+    # Threads that spin while they wait make training ten times slower as soon as another program wants the cores.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
 PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from edgevit.stage import child; child(int(sys.argv[1]))"
 """It looks for modules where the parent does, and so not in the working directory, where a file of the user's may be json.py."""
 
@@ -82,7 +89,7 @@ def _start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str)
         stdout=log,
         stderr=log,
         pass_fds=[write],
-        env={"TF_CPP_MIN_LOG_LEVEL": "3", "TOKENIZERS_PARALLELISM": "false", **os.environ, "TMPDIR": scratch},
+        env={**DEFAULTS, **os.environ, "TMPDIR": scratch},
     )
     os.close(write)
     assert child.stdin is not None

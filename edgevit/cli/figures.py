@@ -7,11 +7,11 @@ from pathlib import Path
 
 from edgevit.types import Artifact, Latency, Outcome
 
-ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1 %", "change", "same %", "error", "outside", "run on")
+ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "change", "same", "error", "outside", "run on")
 
 
 def artifact_row(artifact: Artifact) -> list[str]:
-    """`change` is in points from the checkpoint, `same` the images with its answer, `outside` the nodes left undelegated."""
+    """Percents; `change` is in points from the checkpoint, `same` the images with its answer, `outside` the nodes left undelegated."""
     return [
         name(artifact),
         artifact.outcome.value,
