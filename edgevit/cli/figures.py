@@ -11,7 +11,7 @@ ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "change", "same", "err
 
 
 def artifact_row(artifact: Artifact) -> list[str]:
-    """Percents; `change` is in points from the checkpoint, `same` the images with its answer, `outside` the nodes left undelegated."""
+    """Percents; `change` is in points from the checkpoint, `same` are the images with its answer, `outside` counts nodes."""
     return [
         name(artifact),
         artifact.outcome.value,
