@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,6 +52,16 @@ def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
     return {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(env or {})}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_litter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """coremltools leaves a copy of each model that it converts among the temporary files."""
+    scratch = tmp_path_factory.mktemp("scratch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(scratch))
+        yield
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def run_cli() -> RunCli:
     """`before` is called in the new process before Python starts in it."""
@@ -67,6 +81,11 @@ def run_cli() -> RunCli:
     return run
 
 
+def _hear_ctrl_c() -> None:
+    """A shell that starts the tests in the background has them ignore SIGINT, and what is ignored is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start_cli() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """`edgevit` begun in a session of its own, as a terminal does it; what still runs at the end of the test is killed."""
@@ -75,7 +94,7 @@ def start_cli() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(*args: object, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.Popen[str]:
         child = subprocess.Popen(
             _command(*args), env=_environment(env), cwd=cwd, start_new_session=True, text=True, errors="replace",
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_hear_ctrl_c,
         )  # fmt: skip
         started.append(child)
         return child
@@ -149,6 +168,4 @@ def exported(run_cli: RunCli, checkpoint: Path, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="session")
 def artifact(exported: subprocess.CompletedProcess[str]) -> Path:
     """The folder of the artifact in `exported`. Not to be changed."""
-    import json
-
     return Path(json.loads(exported.stdout)[0]["folder"])
