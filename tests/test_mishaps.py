@@ -52,7 +52,7 @@ def mishaps(
     wanted = [argument for name in ("coreml", "tflite", "executorch", "null") for argument in ("--target", name)]
     ran = run_cli("export", checkpoint, *wanted, "--recipe", "fp32", "--out", out, "--force", "--json", env=env)
     more = run_cli("export", checkpoint, "--target", "null", "--recipe", "fp16", "--out", out, "--json", env=env)
-    assert more.returncode == 1, more.stderr
+    assert (ran.returncode, more.returncode) == (1, 1), ran.stderr + more.stderr
     found = {f"{a['target']}-{a['recipe']}": a for a in [*json.loads(ran.stdout), *json.loads(more.stdout)]}
     return Mishaps(ran, found, out, before)
 
