@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 
-sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]  # coremltools would load it, for 8 s and nothing
-warnings.filterwarnings("ignore", module="coremltools")
-logging.getLogger("coremltools").setLevel(logging.ERROR)
+from converters import Converted
+from converters.linear import dequantized
+from edgevit.lean import COREML_EXTRAS, without
+from edgevit.types import Delegation, Progress, QuantRecipe
+from edgevit.vit.model import ViT
 
-import coremltools as ct  # noqa: E402
-from coremltools.optimize import coreml as cto  # noqa: E402
-
-from converters import Converted  # noqa: E402
-from converters.linear import dequantized  # noqa: E402
-from edgevit.types import Delegation, Progress, QuantRecipe  # noqa: E402
-from edgevit.vit.model import ViT  # noqa: E402
+with without(*COREML_EXTRAS):
+    import coremltools as ct
+    from coremltools.optimize import coreml as cto
 
 FILE = "model.mlpackage"
 UNKNOWN = Delegation(reason="Core ML chooses the unit for each operation on the device; nothing here can count it")

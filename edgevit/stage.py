@@ -37,8 +37,10 @@ LOG_TAIL = 20_000
 DEFAULTS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TOKENIZERS_PARALLELISM": "false",
-    # Threads that spin while they wait make training ten times slower as soon as another program wants the cores.
+    # Threads that spin long while they wait make training ten times slower once another program wants the cores; threads that
+    # sleep at once make it twice as slow on an idle machine. So they spin for some microseconds (docs/log.md has the figures).
     "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "5000",
 }
 
 PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from edgevit.stage import child; child(int(sys.argv[1]))"

@@ -30,21 +30,23 @@ class ExecutorchRunner:
 
     def __init__(self, file: Path, threads: int | None) -> None:
         import torch
-        from executorch.extension.pybindings import portable_lib
-        from executorch.runtime import Runtime
+
+        # The native half of executorch.runtime: its Python half would load the whole exporter besides, for 6 s and nothing.
+        from executorch.extension.pybindings import _portable_lib as runtime
 
         if threads:
-            portable_lib._unsafe_reset_threadpool(threads)
-        self.threads = int(portable_lib._threadpool_get_thread_count())
+            runtime._unsafe_reset_threadpool(threads)
+        self.threads = int(runtime._threadpool_get_thread_count())
         self._torch = torch
-        self._program: Any = Runtime.get().load_program(file.read_bytes())  # it must outlive its method
+        self._data = file.read_bytes()  # this and the program must outlive the method
+        self._program: Any = runtime._load_program_from_buffer(self._data)
         self._method = self._program.load_method("forward")
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return np.concatenate([self._one(images[i : i + 1]) for i in range(len(images))])
 
     def _one(self, image: np.ndarray) -> np.ndarray:
-        (logits,) = self._method.execute([self._torch.from_numpy(np.ascontiguousarray(image))])
+        (logits,) = self._method([self._torch.from_numpy(np.ascontiguousarray(image))])
         return logits.numpy().copy()
 
 
