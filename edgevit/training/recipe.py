@@ -36,8 +36,8 @@ def _model(size: int) -> str:
 
 
 def _epochs(images: int) -> int:
-    """Small sets are seen more often: about 1,800,000 images in all, within 20 and 60 passes."""
-    return min(60, max(20, 1_800_000 // images))
+    """Small sets are seen more often: about 1,500,000 images in all, within 20 and 60 passes."""
+    return min(60, max(20, 1_500_000 // images))
 
 
 def shape(train: TrainConfig, data: Dataset) -> tuple[ViTConfig, Preprocess]:
