@@ -33,7 +33,7 @@ FLOORS = (
     (*SIBLINGS, "quantize", "converters", "targets"),
     ("edgevit.artifact", "edgevit.checkpoint"),
     ("edgevit.vit", "edgevit.data"),
-    ("edgevit.folder", "edgevit.record", "edgevit.versions"),
+    ("edgevit.folder", "edgevit.record", "edgevit.versions", "edgevit.lean"),
     ("edgevit.types",),
     ("edgevit.errors",),
     ("edgevit",),

@@ -2,7 +2,7 @@
 
 from edgevit.lean import COREML_EXTRAS, without
 
-with without(*COREML_EXTRAS, "torchao"):
+with without(*COREML_EXTRAS):
     from coremltools import proto
     from coremltools.converters.mil.frontend.milproto.load import load
     from coremltools.converters.mil.mil import types

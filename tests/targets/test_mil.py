@@ -288,10 +288,3 @@ def test_unknown_operation_is_named_before_anything_is_evaluated(copied: Path, m
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import sys, targets.mil; print([name for name in ('torch', 'coremltools', 'numpy') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-
-
-def test_coremltools_is_imported_without_tensorflow_and_leaves_it_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
-    with library._quick_and_quiet(), pytest.raises(ImportError):
-        import tensorflow  # noqa: F401
-    assert "tensorflow" not in sys.modules
