@@ -43,13 +43,13 @@ def read(path: Path) -> Checkpoint:
 
 def load(path: Path) -> tuple[Checkpoint, ViT]:
     """The checkpoint at `path` and its model, in float32, on the CPU, in evaluation mode. Raises DamagedFile, BadInput."""
-    from edgevit.vit.config import parameters
+    from edgevit.vit.config import stored
     from edgevit.vit.model import ViT
 
     checkpoint = read(path)
     file = checkpoint.folder / WEIGHTS
     tensors = read_tensors(file)
-    described, held = parameters(checkpoint.config), sum(t.numel() for t in tensors.values())
+    described, held = stored(checkpoint.config), sum(t.numel() for t in tensors.values())
     if described > 2 * held:  # a forged size would fill the memory before any tensor could be compared
         raise DamagedFile(f"{file}: holds {held} values, where its config describes {described}")
     model = ViT(checkpoint.config)

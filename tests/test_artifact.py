@@ -31,8 +31,8 @@ def here(tmp_path: Path) -> Path:
     (where / MODEL / "Data" / "weight.bin").write_bytes(bytes(range(256)))
     artifacts.write_golden(where, Golden(np.ones((2, 3, 8, 8), np.float32), np.arange(2), np.eye(2, dtype=np.float32)))
     made = Artifact(
-        "coreml", "fp32", Outcome.PASS, file=MODEL, labels=("a", "b"), preprocess=Preprocess(8, 8),
-        config=ViTConfig("Pico/8", 8, 8, 64, 4, 2, 128, 2), files=folder.hashes(where),
+        "coreml", "fp32", Outcome.PASS, file=MODEL, labels=("a", "b"), preprocess=Preprocess((8, 8), (8, 8)),
+        config=ViTConfig("Pico/8", (8, 8), 8, 64, 4, 2, 128, 2), files=folder.hashes(where),
     )  # fmt: skip
     record.write(where / RECORD, made)
     return where
@@ -110,7 +110,7 @@ def test_a_model_file_that_is_none_of_its_files(here: Path, file: str | None) ->
         {"labels": ()},
         {"config": None},
         {"preprocess": None},
-        {"preprocess": Preprocess(4, 4)},
+        {"preprocess": Preprocess((4, 4), (4, 4))},
     ],
     ids=["too few labels", "too many labels", "no labels", "no config", "no preprocess", "another size"],
 )

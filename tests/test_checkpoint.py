@@ -32,10 +32,12 @@ Tensors = dict[str, torch.Tensor]
 def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ViT]:
     """A checkpoint folder, not to be changed, and its model."""
     torch.manual_seed(0)
-    model = ViT(config("Pico/8", 16, 3))
+    model = ViT(config("Pico/8", (16, 16), 3))
     torch.nn.init.normal_(model.head.weight)
     where = tmp_path_factory.mktemp("saved") / "checkpoint"
-    record = Checkpoint(model.config, Preprocess(18, 16), ("a", "b", "c"), TrainConfig("x"), {"val_top1": 0.5}, "", {})
+    record = Checkpoint(
+        model.config, Preprocess((18, 18), (16, 16)), ("a", "b", "c"), {"val_top1": 0.5}, "", {}, TrainConfig("x")
+    )
     with folder.written_whole(where, RECORD) as partial:
         checkpoints.save(partial, model, record)
     return where, model
@@ -253,7 +255,8 @@ def _change_record(here: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("depth", 3), ("depth", 5), ("width", 128), ("mlp", 64), ("patch", 4), ("image_size", 8), ("classes", 2)]
+    ("name", "value"),
+    [("depth", 3), ("depth", 5), ("width", 128), ("mlp", 64), ("patch", 4), ("image_size", [8, 8]), ("classes", 2)],
 )
 def test_a_config_that_is_not_that_of_the_weights(here: Path, name: str, value: int) -> None:
     def change(record: dict[str, Any]) -> None:
@@ -267,7 +270,8 @@ def test_a_config_that_is_not_that_of_the_weights(here: Path, name: str, value: 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    "change", [{"width": 1 << 20}, {"width": 1 << 16, "mlp": 1 << 20}, {"depth": 1 << 20}, {"patch": 1, "image_size": 1 << 14}]
+    "change",
+    [{"width": 1 << 20}, {"width": 1 << 16, "mlp": 1 << 20}, {"depth": 1 << 20}, {"patch": 1, "image_size": [1 << 14, 1 << 14]}],
 )
 def test_a_config_that_would_fill_the_memory(here: Path, change: dict[str, int]) -> None:
     """Refused from the sizes alone, before anything of them is built."""

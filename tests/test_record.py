@@ -16,8 +16,8 @@ from edgevit.errors import DamagedFile
 from edgevit.types import Artifact, Checkpoint, Delegation, Latency, Outcome, Preprocess, Tolerance, TrainConfig, ViTConfig
 
 CHECKPOINT = Checkpoint(
-    config=ViTConfig("Pico/8", 16, 8, 64, 4, 2, 128, 2),
-    preprocess=Preprocess(18, 16, mean=(0.1, 0.2, 0.3)),
+    config=ViTConfig("Pico/8", (16, 16), 8, 64, 4, 2, 128, 2),
+    preprocess=Preprocess((18, 18), (16, 16), mean=(0.1, 0.2, 0.3)),
     labels=("Katze", "犬"),
     train=TrainConfig("a/b", epochs=3, lr=1e-3),
     metrics={"val_top1": 0.5, "epoch": 1.0},
@@ -70,12 +70,12 @@ def _damaged(path: Path, content: str | bytes, kind: type = Checkpoint) -> str:
         (("config", "depth"), None, "$.config"),
         (("config", "depth"), "four", "$.config.depth"),
         (("config", "depth"), -4, "positive"),
-        (("config", "image_size"), 17, "does not divide"),
+        (("config", "image_size"), [17, 17], "does not divide"),
         (("config", "norm_epsilon"), 1e-3, "unknown field $.config.norm_epsilon"),
         (("preprocess", "means"), [0, 0, 0], "unknown field $.preprocess.means"),
         (("preprocess", "mean"), [0, 0], "$.preprocess.mean"),
         (("preprocess", "std"), [1, 0, 1], "std must be positive"),
-        (("preprocess", "crop"), 8, "crop and image size must be equal"),
+        (("preprocess", "crop"), [8, 8], "crop and image size must be equal"),
         (("labels",), ["one"], "as many labels as classes"),
         (("labels",), [1, 2], "$.labels"),
         (("metrics", "val_top1"), "much", "$.metrics"),

@@ -1,18 +1,8 @@
-"""How sure a count of right answers is."""
+"""How much a count of images may differ."""
 
 from __future__ import annotations
 
 import math
-
-
-def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % Wilson interval of right / n (Wilson, 1927): (low, high), fractions of 1; (0, 1) where nothing was counted."""
-    if n == 0:
-        return 0.0, 1.0
-    p, zz = right / n, z * z
-    centre = (p + zz / (2 * n)) / (1 + zz / n)
-    half = z * math.sqrt(p * (1 - p) / n + zz / (4 * n * n)) / (1 + zz / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def allowed(fraction: float, n: int) -> int:

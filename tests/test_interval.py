@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from edgevit.report.interval import Z95, wilson
+from edgevit.interval import Z95, wilson
 
 
 def test_it_is_the_published_one() -> None:

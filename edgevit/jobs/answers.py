@@ -1,0 +1,103 @@
+"""Whoever answers, and on which images: the checkpoint, its artifacts, and the images that are chosen for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgevit import artifact as artifacts
+from edgevit.data import lasting, open_source
+from edgevit.data.dataset import Dataset
+from edgevit.data.loading import Loader
+from edgevit.errors import BadInput, EdgevitError, LoadFailed
+from edgevit.types import Artifact, Checkpoint, DataChoice, Progress, Runner, TrainConfig
+
+if TYPE_CHECKING:
+    from edgevit.vit.model import ViT
+
+BATCH = 128
+
+
+def loader(checkpoint: Checkpoint, data: DataChoice) -> Loader:
+    """The chosen images, preprocessed as the checkpoint was trained. Raises BadInput where the classes are others."""
+    if not checkpoint.labels:
+        raise BadInput(f"{checkpoint.folder} has no head: it is pre-trained only", "edgevit train --from gives it one")
+    source = _source(checkpoint, data)
+    _require_same_classes(source, checkpoint)
+    return _chosen(source, checkpoint, data)
+
+
+def images(checkpoint: Checkpoint, data: DataChoice) -> Loader:
+    """The same, of whatever classes: for who wants to look at pictures, not to count right answers."""
+    return _chosen(_source(checkpoint, data), checkpoint, data)
+
+
+def _source(checkpoint: Checkpoint, data: DataChoice) -> Dataset:
+    train = checkpoint.train or TrainConfig("")
+    return open_source(data.spec, train.seed, train.held_out)
+
+
+def _chosen(source: Dataset, checkpoint: Checkpoint, data: DataChoice) -> Loader:
+    trained_on = checkpoint.train.data if checkpoint.train else ""
+    return Loader(source.split(_split(source, data, trained_on)), checkpoint.preprocess, data.on_bad)
+
+
+def _require_same_classes(source: Dataset, checkpoint: Checkpoint) -> None:
+    """A source that knows its classes by number alone goes with any checkpoint that has so many."""
+    if source.labels == checkpoint.labels or (not source.named and len(source.labels) <= len(checkpoint.labels)):
+        return
+    differ = sorted(set(source.labels) ^ set(checkpoint.labels)) or ["the same names in another order"]
+    raise BadInput(f"{source.spec} has other classes than {checkpoint.folder}: {', '.join(differ[:5])}")
+
+
+def _split(source: Dataset, data: DataChoice, trained_on: str) -> str:
+    """`auto` is what the checkpoint has not been trained on: the held-out part of its own data or of a source that has one,
+
+    and all of any other.
+    """
+    if data.split != "auto":
+        return data.split
+    own = bool(trained_on) and lasting(data.spec) == lasting(trained_on)
+    return "held-out" if own or source.has_held_out else "all"
+
+
+def load(artifact: Artifact, threads: int | None = None) -> Runner:
+    """The artifact's model in its runtime. Raises LoadFailed where the runtime refuses the file."""
+    import targets
+
+    try:
+        return targets.load(artifact.target, artifacts.model_file(artifact), threads)
+    except EdgevitError:
+        raise
+    except Exception as error:
+        raise LoadFailed(f"{type(error).__name__}: {error}") from error
+
+
+class _TorchRunner:
+    """The checkpoint itself, called as its artifacts are."""
+
+    where = "host"
+    threads = os.cpu_count()
+
+    def __init__(self, model: ViT) -> None:
+        self.model = model
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            return self.model(torch.from_numpy(images)).numpy()
+
+
+def torch_runner(model: ViT) -> Runner:
+    return _TorchRunner(model)
+
+
+def outputs(runner: Runner, images: Loader, progress: Progress, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (N, classes) and true classes (N) of all the images."""
+    pairs: Iterator[tuple[np.ndarray, np.ndarray]] = images.normalised(BATCH, progress, label)
+    logits, classes = zip(*((runner(batch), numbers) for batch, numbers in pairs), strict=True)
+    return np.concatenate(logits), np.concatenate(classes)

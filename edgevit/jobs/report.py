@@ -1,0 +1,90 @@
+"""Gathering what a report shows."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from edgevit import artifact as artifacts
+from edgevit import checkpoint as checkpoints
+from edgevit.data.preprocess import denormalise
+from edgevit.errors import BadInput
+from edgevit.types import Artifact, Latency, Progress, Report, Sample
+from edgevit.versions import machine
+
+
+def report(
+    made: tuple[Artifact, ...],
+    latencies: tuple[Latency, ...],
+    out: Path,
+    title: str,
+    command: str,
+    force: bool,
+    progress: Progress,
+) -> Report:
+    """Write the report of some artifacts, all of one checkpoint, into `out`."""
+    import edgevit.report
+    from edgevit.folder import files_written_whole
+    from edgevit.jobs import look
+    from edgevit.training import watch
+    from edgevit.vit.config import parameters
+
+    progress("writing the report", 0, 1)
+    whole = [artifact for artifact in made if artifact.file]
+    if not whole:
+        raise BadInput("no artifact to report on", "every export failed; see the reasons above")
+    source = checkpoints.read(whole[0].folder / whole[0].checkpoint)
+    curve = tuple(watch.read(source.folder.parent / watch.LINES))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    samples = _samples(whole)
+    if (out / edgevit.report.JSON).exists() and not force:
+        raise BadInput(f"already exists: {out / edgevit.report.JSON}", "--force replaces it when the new one is whole")
+    evaluation, evaluated = look.evaluated(whole[0], progress)
+    inside = look.inside(whole[0], progress)
+    found = Report(
+        title,
+        now,
+        machine(),
+        command,
+        source,
+        parameters(source.config),
+        made,
+        latencies,
+        samples,
+        curve,
+        evaluation,
+        evaluated,
+        inside,
+    )
+    with files_written_whole(out) as partial:
+        edgevit.report.write(found, partial)
+    progress("writing the report", 1, 1)
+    return found
+
+
+def _samples(whole: list[Artifact]) -> tuple[Sample, ...]:
+    """The golden images with everybody's answers. They are the same for all artifacts of one export."""
+    batches = [(artifact, artifacts.read_golden(artifact.folder)) for artifact in whole]
+    first, golden = batches[0]
+    assert first.preprocess
+    pictures = denormalise(golden.images, first.preprocess)
+    found = []
+    for i, picture in enumerate(pictures):
+        answers = {"checkpoint": first.labels[int(golden.logits[i].argmax())]}
+        for artifact, batch in batches:
+            if batch.artifact_logits is not None and np.array_equal(batch.images, golden.images):
+                answers[f"{artifact.target}-{artifact.recipe}"] = artifact.labels[int(batch.artifact_logits[i].argmax())]
+        found.append(Sample(_data_uri(picture), first.labels[int(golden.classes[i])], answers))
+    return tuple(found)
+
+
+def _data_uri(picture: np.ndarray) -> str:
+    """uint8 (H, W, 3) as a PNG in a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,34 @@
+"""The stages in order, each in a child process; an error becomes an Outcome that names its stage."""
+
+from edgevit.pipeline.export import Pair, export, pairs, too_little
+from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated
+from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, predict, report
+from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
+from edgevit.pipeline.training import choose_data, evaluate, resume, train, train_best_rate
+from edgevit.pipeline.weights import export_weights, import_weights
+
+__all__ = [
+    "LATENCY_RUNS",
+    "LATENCY_WARMUP",
+    "Pair",
+    "artifact_folders",
+    "bench",
+    "check",
+    "choose_data",
+    "demo",
+    "draw_evaluation",
+    "evaluate",
+    "explain",
+    "export",
+    "export_weights",
+    "import_weights",
+    "pairs",
+    "predict",
+    "read_artifact",
+    "refuse_evaluated",
+    "report",
+    "resume",
+    "too_little",
+    "train",
+    "train_best_rate",
+]

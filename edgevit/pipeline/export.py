@@ -1,0 +1,175 @@
+"""Checkpoint to artifacts, each checked; an error becomes an Outcome that names its stage."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import quantize
+import targets
+from edgevit import artifact as artifacts
+from edgevit import checkpoint as checkpoints
+from edgevit import folder, record, stage
+from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed
+from edgevit.types import Artifact, Checkpoint, CheckResult, DataChoice, Delegation, Exported, Outcome, Progress, Target
+from edgevit.versions import versions
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One artifact to make."""
+
+    target: str
+    recipe: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.target}-{self.recipe}"
+
+
+def pairs(target_names: list[str], recipe_names: list[str]) -> list[Pair]:
+    """What to make of the names, `all` among them, before any work. Raises UnknownName, and BadInput for what cannot be held."""
+    asked = [targets.get(n) for n in target_names if n != "all"]
+    recipes = [quantize.get(n).name for n in recipe_names if n != "all"]
+    for target in asked:
+        for recipe in recipes:
+            targets.require_recipe(target, recipe)
+    chosen = list(targets.all_targets()) if "all" in target_names else asked
+    names = list(quantize.RECIPES) if "all" in recipe_names else recipes
+    found = [Pair(t.name, r) for t in chosen for r in names if r in t.recipes]
+    if not found:
+        raise BadInput(f"no target holds {', '.join(names)}", "edgevit targets shows what each holds")
+    return list(dict.fromkeys(found))
+
+
+def export(
+    checkpoint: Path, wanted: list[Pair], data: DataChoice, out: Path, force: bool, progress: Progress
+) -> Iterator[Artifact]:
+    """Make and check each artifact at `out`/TARGET-RECIPE, and yield it as it is done. One that fails stops no other."""
+    source = checkpoints.read(checkpoint)
+    for pair in wanted:
+        folder.refuse_existing(out / pair.name, artifacts.RECORD, force)
+    with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
+        references = Path(scratch)
+        able = [pair for pair in wanted if not targets.missing(targets.get(pair.target))]
+        if able:
+            stage.run("edgevit.jobs.export:reference", int, progress, checkpoint=source.folder, data=data, into=references)
+        for pair in wanted:
+            yield _export_one(source, pair, data, out, force, references, progress)
+
+
+def _export_one(
+    source: Checkpoint, pair: Pair, data: DataChoice, out: Path, force: bool, references: Path, progress: Progress
+) -> Artifact:
+    blank = Artifact(pair.target, pair.recipe, Outcome.PASS, config=source.config, preprocess=source.preprocess)
+    log = out / f".{pair.name}.log"  # hidden, so that OUT/* is artifacts alone
+    try:
+        targets.require(targets.get(pair.target))
+        with folder.written_whole(out / pair.name, artifacts.RECORD, force) as partial:
+            made = _make(source, blank, data, partial, references, progress)
+            record.write(partial / artifacts.RECORD, made)
+        log.unlink(missing_ok=True)
+        return dataclasses.replace(made, folder=out / pair.name)
+    except BadInput:
+        raise
+    except NotInstalled as error:
+        return dataclasses.replace(blank, outcome=Outcome.SKIPPED, reason=f"{error.message}; {error.hint}")
+    except Stopped as stopped:
+        out.mkdir(parents=True, exist_ok=True)
+        log.write_text(stopped.error.log)
+        reason = f"{stopped.error.message} (log: {log})"
+        return dataclasses.replace(blank, outcome=stopped.outcome, reason=reason)
+
+
+class Stopped(Exception):
+    """The stage that stopped an export, as an Outcome, and what it said."""
+
+    def __init__(self, outcome: Outcome, error: EdgevitError) -> None:
+        self.outcome, self.error = outcome, error
+
+
+@contextlib.contextmanager
+def outcome(otherwise: Outcome) -> Iterator[None]:
+    """Turn what a stage raises into Stopped; what the user can mend stays as it is."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except QuantizeFailed as error:
+        raise Stopped(Outcome.QUANTIZE_FAILED, error) from error
+    except LoadFailed as error:
+        raise Stopped(Outcome.LOAD_FAILED, error) from error
+    except EdgevitError as error:
+        raise Stopped(otherwise, error) from error
+
+
+def _make(source: Checkpoint, blank: Artifact, data: DataChoice, partial: Path, references: Path, progress: Progress) -> Artifact:
+    """Convert into `partial`, check what came out, and return the whole record of it."""
+    target = targets.get(blank.target)
+    where = {"checkpoint": source.folder, "target": blank.target, "recipe": blank.recipe, "into": partial}
+    with outcome(Outcome.CONVERT_FAILED):
+        done = stage.run("edgevit.jobs.export:convert", Exported, _named(progress, blank), **where)
+    exported = done.value
+    file = partial / exported.file
+    artifact = dataclasses.replace(
+        blank,
+        file=exported.file,
+        bytes=folder.size(file),
+        sha256=folder.sha256(file),
+        delegation=exported.delegation,
+        same_integers=exported.same_integers,
+        seconds=done.seconds,
+        peak_bytes=done.peak_bytes,
+        runtime=target.runtime,
+        tolerance=target.recipes[blank.recipe],
+        labels=source.labels,
+        data=data.spec,
+        checkpoint=os.path.relpath(source.folder.resolve(), partial.resolve()),
+        checkpoint_sha256=source.weights_sha256,
+        versions=versions("torch", *(library.module for library in target.needs)),
+        folder=partial,
+    )
+    with outcome(Outcome.RUN_FAILED):
+        result = run_check(artifact, references, data, source.folder, progress)
+    shutil.copyfile(references / artifacts.GOLDEN, partial / artifacts.GOLDEN)
+    files = folder.hashes(partial, leave_out=(artifacts.RECORD,))
+    return delegated(with_result(dataclasses.replace(artifact, files=files), result), target)
+
+
+def _named(progress: Progress, artifact: Artifact) -> Progress:
+    return lambda label, done, total: progress(f"{artifact.target}-{artifact.recipe}: {label}", done, total)
+
+
+def run_check(artifact: Artifact, references: Path, data: DataChoice, checkpoint: Path, progress: Progress) -> CheckResult:
+    arguments = {"artifact": artifact, "references": references, "data": data, "checkpoint": checkpoint}
+    return stage.run("edgevit.jobs.export:check", CheckResult, progress, **arguments).value
+
+
+def with_result(artifact: Artifact, result: CheckResult) -> Artifact:
+    """The record with what its check showed."""
+    shared = {f.name for f in dataclasses.fields(Artifact)} & {f.name for f in dataclasses.fields(CheckResult)}
+    return dataclasses.replace(artifact, **{name: getattr(result, name) for name in shared})
+
+
+def delegated(artifact: Artifact, target: Target) -> Artifact:
+    """The record, as UNDELEGATED where the answers are right but the back end left too much to the portable kernels."""
+    broken = too_little(artifact.delegation, target)
+    if artifact.outcome is not Outcome.PASS or not broken:
+        return artifact
+    return dataclasses.replace(artifact, outcome=Outcome.UNDELEGATED, reason=broken)
+
+
+def too_little(delegation: Delegation, target: Target) -> str:
+    """What a delegation breaks of the target's limits, in words; empty where it holds or cannot be counted."""
+    limits = (
+        (delegation.subgraphs, target.max_subgraphs, "delegated subgraphs"),
+        (delegation.outside, target.max_outside, "nodes outside the delegate"),
+    )
+    over = [f"{n} {what}, at most {most}" for n, most, what in limits if n is not None and most is not None and n > most]
+    return "nothing was delegated" if delegation.subgraphs == 0 else "; ".join(over)

@@ -1,0 +1,72 @@
+"""Training, going on with it, and how good what came out is."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgevit import checkpoint as checkpoints
+from edgevit import folder, stage
+from edgevit.errors import BadInput
+from edgevit.training import run_settings
+from edgevit.types import Checkpoint, DataChoice, EvalResult, Progress, TrainConfig
+
+DEV = 0.1
+
+
+def train(settings: TrainConfig, out: Path, force: bool, progress: Progress) -> Checkpoint:
+    """Train into `out` and return the best checkpoint. An older run at `out` stays whole until the new one is."""
+    run = run_settings.place(out, force)
+    return _fit(settings, run, out, False, progress)
+
+
+def train_best_rate(settings: TrainConfig, rates: tuple[float, ...], out: Path, force: bool, progress: Progress) -> Checkpoint:
+    """Train with each of the learning rates on a part of the training images, and then on all with the one that did best.
+
+    The part that chooses is a tenth of the training images (paper, appendix B.1.1); the held-out ones have no say.
+    """
+    run_settings.place(out, force)
+    tried = {}
+    with tempfile.TemporaryDirectory(prefix="edgevit-rates-") as scratch:
+        for rate in rates:
+            one = dataclasses.replace(settings, lr=rate, dev=DEV)
+            found = _fit(one, Path(scratch) / f"{rate:g}", Path(scratch) / f"{rate:g}", False, _named(progress, rate))
+            tried[rate] = found.metrics["val_top1"]
+    best = max(tried, key=lambda rate: (tried[rate], -rate))
+    chosen = dataclasses.replace(settings, lr=best, tried={f"{rate:g}": top1 for rate, top1 in tried.items()})
+    return train(chosen, out, force, progress)
+
+
+def _named(progress: Progress, rate: float) -> Progress:
+    return lambda label, done, total: progress(f"lr {rate:g}: {label}", done, total)
+
+
+def resume(given: Mapping[str, object], out: Path, progress: Progress) -> Checkpoint:
+    """Go on with the interrupted run at `out`. Raises BadInput where a setting is `given` that is not the run's."""
+    run, settings = run_settings.unfinished(out)
+    for name, value in given.items():
+        if value != getattr(settings, name) and str(Path(str(value)).resolve()) != getattr(settings, name):
+            was = getattr(settings, name)
+            raise BadInput(f"the run at {out} has {name} {was}, not {value}", "--resume takes the settings of the run")
+    return _fit(settings, run, out, True, progress)
+
+
+def _fit(settings: TrainConfig, run: Path, out: Path, again: bool, progress: Progress) -> Checkpoint:
+    stage.run("edgevit.training.fit:fit", Checkpoint, progress, train=settings, run=run, resume=again)
+    if run != out:
+        folder.put_in_place(run, out.resolve())
+    return checkpoints.read(out)
+
+
+def evaluate(checkpoint: Path, data: DataChoice, progress: Progress) -> EvalResult:
+    checkpoint = checkpoints.find(checkpoint)
+    return stage.run("edgevit.jobs.evaluate:evaluate", EvalResult, progress, checkpoint=checkpoint, data=data).value
+
+
+def choose_data(checkpoint: Checkpoint, spec: str | None, split: str, on_bad: str) -> DataChoice:
+    """The images that were named, or those that the checkpoint was trained from. Raises BadInput where it knows none."""
+    if spec is None and checkpoint.train is None:
+        raise BadInput(f"{checkpoint.folder} was trained by others, on images unknown here", "--data says which to take")
+    return DataChoice(spec or (checkpoint.train.data if checkpoint.train else ""), split, on_bad)

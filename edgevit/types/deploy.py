@@ -1,0 +1,149 @@
+"""What a model becomes: recipes, targets, and the artifact with how it came out."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgevit.types.model import Preprocess, ViTConfig
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How the weights of the Linears are stored: `bits` wide integers or floats, one scale per `granularity`."""
+
+    bits: int
+    kind: str = "int"
+    granularity: str = "per channel"
+
+
+@dataclass(frozen=True)
+class QuantRecipe:
+    """What is stored in how many bits. `activations` is what a target that can do so does at run time."""
+
+    name: str
+    summary: str
+    weights: Weights
+    activations: str = "none"
+    float_layers: str = ""
+    """Which layers stay in float, and why."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an artifact may be from its checkpoint.
+
+    `relative_error` bounds |a - b| / |b| over the golden logits, `drop` the loss of top-1 as a fraction of 1, `agreement`
+    is the least fraction of images with the same answer. A set too small to show a difference may still differ in one image.
+    """
+
+    relative_error: float
+    drop: float
+    agreement: float
+
+
+@dataclass(frozen=True)
+class Library:
+    """A package that a target needs: its import name, and the extra of edgevit that installs it."""
+
+    module: str
+    extra: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a model runs: all that the rest of the house knows about one back end."""
+
+    name: str
+    summary: str
+    converter: str
+    suffix: str
+    runtime: str
+    recipes: dict[str, Tolerance]
+    activations: bool
+    """Whether the back end computes with dynamically quantized activations."""
+    needs: tuple[Library, ...]
+    max_subgraphs: int | None = None
+    max_outside: int | None = None
+    """Most delegated subgraphs, and most nodes outside them, before an export counts as UNDELEGATED."""
+    not_here: str = ""
+    """Why the target's own runtime cannot run on this machine, so that no latency is measured; empty where it can."""
+
+
+class Outcome(enum.StrEnum):
+    """How an artifact came out; a failure names the stage that stopped."""
+
+    PASS = "PASS"
+    UNDELEGATED = "UNDELEGATED"
+    SKIPPED = "SKIPPED"
+    QUANTIZE_FAILED = "QUANTIZE_FAILED"
+    CONVERT_FAILED = "CONVERT_FAILED"
+    LOAD_FAILED = "LOAD_FAILED"
+    RUN_FAILED = "RUN_FAILED"
+    WRONG_ANSWERS = "WRONG_ANSWERS"
+    OVER_BUDGET = "OVER_BUDGET"
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """How much of a program the back end took: nodes `inside` its `subgraphs` and `outside` them.
+
+    None where it cannot be counted on this machine; `reason` then says why.
+    """
+
+    subgraphs: int | None = None
+    inside: int | None = None
+    outside: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported model: a folder with the model file, golden inputs and logits, and this record as `artifact.json`.
+
+    `sha256` is that of the model file; for a folder (.mlpackage) that of its sorted "hash  path" lines. `seconds` and
+    `peak_bytes` are those of the conversion. Accuracies are fractions of 1, over `images` held-out images.
+    """
+
+    target: str
+    recipe: str
+    outcome: Outcome
+    reason: str = ""
+    file: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    delegation: Delegation = Delegation()
+    seconds: float | None = None
+    peak_bytes: int | None = None
+    top1: float | None = None
+    reference_top1: float | None = None
+    agreement: float | None = None
+    images: int = 0
+    skipped: tuple[str, ...] = ()
+    """Images that could not be read and that the user let go."""
+    relative_error: float | None = None
+    same_integers: bool | None = None
+    where: str = "none"
+    runtime: str = ""
+    tolerance: Tolerance | None = None
+    config: ViTConfig | None = None
+    preprocess: Preprocess | None = None
+    labels: tuple[str, ...] = ()
+    data: str = ""
+    checkpoint: str = ""
+    """Path of the checkpoint, relative to the artifact's folder."""
+    checkpoint_sha256: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    """sha256 of every file of the folder but `artifact.json`."""
+    versions: dict[str, str] = field(default_factory=dict)
+    folder: Path = Path()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What one conversion left: the model file's name, its delegation, and whether it holds the recipe's own integers."""
+
+    file: str
+    delegation: Delegation
+    same_integers: bool | None

@@ -1,0 +1,166 @@
+"""What running a model shows: answers, accuracy, latency, and the report of it all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from edgevit.types.deploy import Artifact, Outcome
+from edgevit.types.look import Gallery
+from edgevit.types.model import Checkpoint
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Runner(Protocol):
+    """A loaded model, called like the original: images (N, 3, H, W) float32, preprocessed, to logits (N, classes)."""
+
+    where: str
+    """`host` or `device` where the real runtime runs, `reference` where an evaluator stands in for it."""
+    threads: int | None
+
+    def __call__(self, images: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds for one image, over `runs` timed calls after `warmup` untimed ones.
+
+    Where nothing could be measured `where` is `none`, the figures are None and `reason` says why.
+    """
+
+    artifact: str
+    where: str
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    runs: int = 0
+    warmup: int = 0
+    threads: int | None = None
+    machine: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """Which images of a source are meant (`train`, `held-out` or `all`), and whether an unreadable one is refused or skipped."""
+
+    spec: str
+    split: str
+    on_bad: str
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What running an artifact on a set of images showed, beside its checkpoint on the same images."""
+
+    outcome: Outcome
+    reason: str
+    top1: float
+    reference_top1: float
+    agreement: float
+    images: int
+    relative_error: float
+    where: str
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class: its `images`, those of them that were answered `right`, and all images that were `answered` with it.
+
+    `recall` is right / images, `precision` right / answered; None where that would be a division by nothing.
+    """
+
+    label: str
+    images: int
+    right: int
+    answered: int
+    recall: float | None
+    precision: float | None
+
+
+@dataclass(frozen=True)
+class Confused:
+    """How many `images` of the class `truth` were answered `answer`. `classes` are their numbers: two may share a label."""
+
+    truth: str
+    answer: str
+    images: int
+    classes: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The images whose answer had a probability above `low` and up to `high`: their mean `confidence`, and their `accuracy`."""
+
+    low: float
+    high: float
+    images: int
+    confidence: float | None = None
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """How good a checkpoint is on `images` images. Shares are fractions of 1; `low` and `high` end top-1's 95 % Wilson interval.
+
+    `top5` is None for up to five classes, where it is always 1. `ece` is the expected calibration error over `bins` of equal
+    width (arXiv 1706.04599, equation 3). `per_class` is the diagonal of the confusion matrix with its margins, and `confused` all
+    that is off it, most images first. `skipped` names the unreadable images.
+    """
+
+    top1: float
+    images: int
+    low: float
+    high: float
+    loss: float
+    skipped: tuple[str, ...] = ()
+    top5: float | None = None
+    ece: float | None = None
+    bins: tuple[Bin, ...] = ()
+    per_class: tuple[ClassScore, ...] = ()
+    confused: tuple[Confused, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of one image, best first."""
+
+    image: str
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+    where: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A held-out image of the report: a PNG as a data URI, the truth, and what each model answered, by name."""
+
+    picture: str
+    truth: str
+    answers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything the reader of a report sees; `report.json` is this record."""
+
+    title: str
+    made: str
+    machine: str
+    command: str
+    checkpoint: Checkpoint
+    parameters: int
+    artifacts: tuple[Artifact, ...]
+    latencies: tuple[Latency, ...]
+    samples: tuple[Sample, ...]
+    curve: tuple[dict[str, float], ...] = ()
+    """One row for each epoch: epoch, loss, val_loss, val_top1."""
+    evaluation: EvalResult | None = None
+    """The checkpoint on its held-out images."""
+    evaluated: Gallery = field(default_factory=Gallery)
+    """Pictures of the evaluation, or why there is none."""
+    inside: Gallery = field(default_factory=Gallery)
+    """Pictures of what the checkpoint sees."""
