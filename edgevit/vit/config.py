@@ -1,15 +1,16 @@
-"""Variants by name: "S/16" is a width, depth, heads and mlp width, and a patch of 16 pixels."""
+"""Variants by name: "S/16" is a width, depth, heads and mlp width, and a patch of 16 pixels; "R50+B/16" has a ResNet first."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from edgevit.errors import BadInput, UnknownName
-from edgevit.types import ViTConfig
+from edgevit.types import ResNetStem, Size, ViTConfig
 
 
 @dataclass(frozen=True)
-class Size:
+class Encoder:
     """Width, depth, heads and mlp width of an encoder, and where they come from."""
 
     width: int
@@ -19,46 +20,135 @@ class Size:
     source: str
 
 
-SIZES = {
-    "Pico": Size(64, 4, 2, 128, "ours: a toy for tests"),
-    "Nano": Size(96, 6, 3, 192, "ours: images of 28 to 64 pixels, trained from scratch on a CPU"),
-    "Micro": Size(192, 8, 3, 384, "ours: the same with more data or a GPU"),
-    "Ti": Size(192, 12, 3, 768, "DeiT, arXiv 2012.12877, table 1"),
-    "S": Size(384, 12, 6, 1536, "DeiT, arXiv 2012.12877, table 1"),
-    "B": Size(768, 12, 12, 3072, "ViT, arXiv 2010.11929, table 1"),
-    "L": Size(1024, 24, 16, 4096, "ViT, arXiv 2010.11929, table 1"),
-    "H": Size(1280, 32, 16, 5120, "ViT, arXiv 2010.11929, table 1"),
+ENCODERS = {
+    "Pico": Encoder(64, 4, 2, 128, "ours: a toy for tests"),
+    "Nano": Encoder(96, 6, 3, 192, "ours: images of 28 to 64 pixels, trained from scratch on a CPU"),
+    "Micro": Encoder(192, 8, 3, 384, "ours: the same with more data or a GPU"),
+    "Ti": Encoder(192, 12, 3, 768, "DeiT, arXiv 2012.12877, table 1"),
+    "S": Encoder(384, 12, 6, 1536, "DeiT, arXiv 2012.12877, table 1"),
+    "B": Encoder(768, 12, 12, 3072, "ViT, arXiv 2010.11929, table 1"),
+    "L": Encoder(1024, 24, 16, 4096, "ViT, arXiv 2010.11929, table 1"),
+    "H": Encoder(1280, 32, 16, 5120, "ViT, arXiv 2010.11929, table 1"),
 }
 
+STEMS = {
+    ("R8", 8): ResNetStem((1, 1), 16),
+    ("R26", 32): ResNetStem((2, 2, 2, 2)),
+    ("R50", 16): ResNetStem((3, 4, 9)),
+    ("R50", 32): ResNetStem((3, 4, 6, 3)),
+}
+"""By name and patch. R50 at 16 moves the units of the last stage into the one before (paper, section 4.1, "Model Variants")."""
+
 NAMES = (
-    "Pico/4", "Pico/8", "Nano/4", "Nano/8", "Micro/4", "Micro/8",
-    "Ti/16", "S/32", "S/16", "B/32", "B/16", "L/32", "L/16", "H/14",
+    "Pico/4", "Pico/8", "Nano/4", "Nano/8", "R8+Nano/8", "Micro/4", "Micro/8",
+    "Ti/16", "S/32", "S/16", "R26+S/32", "B/32", "B/16", "R50+B/32", "R50+B/16",
+    "L/32", "L/16", "L/14", "R50+L/32", "H/32", "H/16", "H/14",
 )  # fmt: skip
-"""The variants that `edgevit models` shows. Any size goes with any patch of 2 to 64 pixels."""
+"""The variants that `edgevit models` shows. Any encoder goes with any patch of 2 to 64 pixels."""
 
 
-def config(variant: str, image_size: int, classes: int) -> ViTConfig:
+def config(variant: str, image_size: Size, classes: int) -> ViTConfig:
     """The shape of a named variant. Raises UnknownName, and BadInput where the patch does not divide the image."""
-    name, slash, patch = variant.partition("/")
-    if name not in SIZES or not slash or not patch.isascii() or not patch.isdigit() or not 2 <= int(patch) <= 64:
+    stem_name, plus, rest = variant.rpartition("+")
+    name, slash, digits = rest.partition("/")
+    if name not in ENCODERS or not slash or not digits.isascii() or not digits.isdigit() or not 2 <= int(digits) <= 64:
         raise UnknownName("model", variant, NAMES)
-    size = SIZES[name]
-    if image_size <= 0 or image_size % int(patch):
-        near = max(1, round(image_size / int(patch))) * int(patch)
-        raise BadInput(f"patch {patch} of {variant} does not divide image size {image_size}", f"try --image-size {near}")
-    return ViTConfig(variant, image_size, int(patch), size.width, size.depth, size.heads, size.mlp, classes)
+    patch = int(digits)
+    stem = STEMS.get((stem_name, patch))
+    if plus and not stem:
+        raise UnknownName("model", variant, NAMES)
+    require_divided(variant, image_size, patch)
+    size = ENCODERS[name]
+    return ViTConfig(variant, image_size, patch, size.width, size.depth, size.heads, size.mlp, classes, stem=stem)
+
+
+def require_divided(variant: str, image_size: Size, patch: int) -> None:
+    """Raise BadInput, with the nearest size that would do, where the patch does not divide the image."""
+    if any(side <= 0 or side % patch for side in image_size):
+        height, width = (max(1, round(side / patch)) * patch for side in image_size)
+        raise BadInput(
+            f"patch {patch} of {variant} does not divide image size {shown(image_size)}",
+            f"try --image-size {shown((height, width))}",
+        )
+
+
+def shown(size: Size) -> str:
+    """224 for a square, 192x256 (height x width) for another rectangle."""
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
+
+def named(config: ViTConfig) -> str:
+    """The variant's name of an encoder whose shape was read from a file; the plain figures where it has none of ours."""
+    shape = (config.width, config.depth, config.heads, config.mlp)
+    name = next((n for n, e in ENCODERS.items() if (e.width, e.depth, e.heads, e.mlp) == shape), None)
+    base = f"{name or 'x'.join(map(str, shape))}/{config.patch}"
+    if config.stem is None:
+        return base
+    like = dataclasses.replace(config.stem, norm_eps=ResNetStem((1,)).norm_eps)
+    stem = next((n for (n, patch), s in STEMS.items() if s == like and patch == config.patch), None)
+    return f"{stem or 'R' + '-'.join(map(str, config.stem.layers))}+{base}"
 
 
 def parameters(config: ViTConfig) -> int:
     """Number of trained values, by arithmetic alone (the model agrees, by test)."""
     d, m = config.width, config.mlp
     block = 4 * d + (3 * d * d + 3 * d) + (d * d + d) + (2 * d * m + m + d)
-    embedding = 3 * config.patch**2 * d + d + d + config.tokens * d
-    return embedding + config.depth * block + 2 * d + d * config.classes + config.classes
+    if config.positions == "relative":
+        block += _offsets(config) * (d // config.heads)
+    channels, cell = (config.stem.channels, config.patch // config.stem.stride) if config.stem else (3, config.patch)
+    embedding = channels * cell**2 * d + d + config.prefix * d + _positions(config)
+    if config.stem:
+        embedding += sum(k * k * i * o + 2 * o for k, i, o, _ in convolutions(config.stem))
+    r = config.representation
+    head = (d * r + r if r else 0) + ((r or d) * config.classes + config.classes) * (2 if config.pool == "distilled" else 1)
+    return embedding + config.depth * block + 2 * d + head
+
+
+def stored(config: ViTConfig) -> int:
+    """Number of values in a file of the weights: the trained ones, and positions that are fixed."""
+    return parameters(config) + (config.patches * config.width if config.positions == "sincos" else 0)
+
+
+def _offsets(config: ViTConfig) -> int:
+    """Rows of the table of relative positions: two patches differ by any of these; the rest are the three with a prefix token."""
+    height, width = config.grid
+    return (2 * height - 1) * (2 * width - 1) + 3
+
+
+def _positions(config: ViTConfig) -> int:
+    height, width = config.grid
+    counts = {"1d": (config.class_tokens + config.patches) * config.width, "2d": (height + width) * (config.width // 2)}
+    return counts.get(config.positions, 0)
+
+
+def convolutions(stem: ResNetStem) -> list[tuple[int, int, int, int]]:
+    """(kernel, channels in, channels out, pixels of the image along a side of its output) of every convolution of a stem."""
+    found = [(7, 3, stem.width, 2)]
+    channels = stem.width
+    for number, units in enumerate(stem.layers):
+        middle, out, stride = stem.width * 2**number, stem.width * 2 ** (number + 2), 4 * 2**number
+        before = stride if number == 0 else stride // 2
+        for unit in range(units):
+            if unit == 0:
+                found.append((1, channels, out, stride))
+            found += [
+                (1, channels, middle, before if unit == 0 else stride),
+                (3, middle, middle, stride),
+                (1, middle, out, stride),
+            ]
+            channels = out
+    return found
 
 
 def multiply_adds(config: ViTConfig) -> int:
-    """Multiply-adds for one image: the linear maps and the two attention products."""
+    """Multiply-adds for one image: convolutions, linear maps and the attention products."""
     n, d, m = config.tokens, config.width, config.mlp
-    block = n * (4 * d * d + 2 * d * m) + 2 * n * n * d
-    return (n - 1) * 3 * config.patch**2 * d + config.depth * block + d * config.classes
+    block = n * (4 * d * d + 2 * d * m) + (3 if config.positions == "relative" else 2) * n * n * d
+    channels, cell = (config.stem.channels, config.patch // config.stem.stride) if config.stem else (3, config.patch)
+    embedding = config.patches * channels * cell**2 * d
+    if config.stem:
+        height, width = config.image_size
+        embedding += sum(k * k * i * o * (height // s) * (width // s) for k, i, o, s in convolutions(config.stem))
+    r = config.representation
+    head = (d * r if r else 0) + (r or d) * config.classes * (2 if config.pool == "distilled" else 1)
+    return embedding + config.depth * block + head

@@ -7,32 +7,53 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgevit.types import ViTConfig
+from edgevit.vit.positions import Relative, sines
+from edgevit.vit.stem import ResNet
 
 
 class PatchEmbed(nn.Module):
-    """Images (N, 3, H, W) to patch embeddings (N, patches, width), by a convolution with stride equal to its kernel."""
+    """Images (N, 3, H, W) to patch embeddings (N, patches, width), by a convolution with stride equal to its kernel.
+
+    In a hybrid the patches are those of a ResNet's feature map.
+    """
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, config.width, config.patch, config.patch)
+        self.backbone: ResNet | nn.Identity = ResNet(config.stem) if config.stem else nn.Identity()
+        channels, cell = (config.stem.channels, config.patch // config.stem.stride) if config.stem else (3, config.patch)
+        self.proj = nn.Conv2d(channels, config.width, cell, cell)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.proj(images).flatten(2).transpose(1, 2)
+        return self.proj(self.backbone(images)).flatten(2).transpose(1, 2)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over tokens (N, T, width)."""
+    """Multi-head self-attention over tokens (N, T, width), with relative positions where the model has them."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.heads = config.heads
         self.qkv = nn.Linear(config.width, 3 * config.width)
         self.proj = nn.Linear(config.width, config.width)
+        self.relative = Relative(config) if config.positions == "relative" else None
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values (N, heads, T, width / heads)."""
+        n, t, width = x.shape
+        q, k, v = self.qkv(x).reshape(n, t, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        return q, k, v
 
     def forward(self, x: Tensor) -> Tensor:
         n, t, width = x.shape
-        q, k, v = self.qkv(x).reshape(n, t, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, width))
+        q, k, v = self.split(x)
+        bias = self.relative(q) * q.shape[-1] ** -0.5 if self.relative else None
+        return self.proj(F.scaled_dot_product_attention(q, k, v, bias).transpose(1, 2).reshape(n, t, width))
+
+    def weights(self, x: Tensor) -> Tensor:
+        """How much each token looks at each: (N, heads, T, T), rows of sum 1."""
+        q, k, _ = self.split(x)
+        logits = q @ k.transpose(-2, -1) + (self.relative(q) if self.relative else 0)
+        return torch.softmax(logits * q.shape[-1] ** -0.5, dim=-1)
 
 
 class Mlp(nn.Module):
@@ -40,13 +61,20 @@ class Mlp(nn.Module):
         super().__init__()
         self.fc1 = nn.Linear(config.width, config.mlp)
         self.fc2 = nn.Linear(config.mlp, config.width)
+        self.approximate = "tanh" if config.gelu == "tanh" else "none"
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))
 
 
 class Block(nn.Module):
-    """One pre-norm encoder block (paper, equations 2 and 3)."""
+    """One pre-norm encoder block (paper, equations 2 and 3).
+
+    In training each residual branch is left out with the probability `drop_path`, image by image (stochastic depth,
+    arXiv 1603.09382).
+    """
+
+    drop_path = 0.0
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -56,22 +84,41 @@ class Block(nn.Module):
         self.mlp = Mlp(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + self._kept(self.attn(self.norm1(x)))
+        return x + self._kept(self.mlp(self.norm2(x)))
+
+    def _kept(self, branch: Tensor) -> Tensor:
+        if not (self.training and self.drop_path):
+            return branch
+        keep = 1 - self.drop_path
+        chosen = torch.empty(len(branch), 1, 1, device=branch.device, dtype=branch.dtype).bernoulli_(keep)
+        return branch * chosen / keep
 
 
 class ViT(nn.Module):
-    """Images (N, 3, S, S), normalised, to logits (N, classes). S is `config.image_size`."""
+    """Images (N, 3, H, W), normalised, to logits (N, classes). (H, W) is `config.image_size`."""
+
+    pos_embed: Tensor
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
+        width, patches = config.width, config.patches
         self.patch_embed = PatchEmbed(config)
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        self.pos_embed = nn.Parameter(torch.empty(1, config.tokens, config.width))
+        for name, tokens in _prefix(config).items():
+            self.register_parameter(name, nn.Parameter(torch.zeros(1, tokens, width)))
+        if config.positions == "1d":
+            self.pos_embed = nn.Parameter(torch.empty(1, config.class_tokens + patches, width))
+        elif config.positions == "2d":
+            self.pos_rows, self.pos_columns = (nn.Parameter(torch.empty(1, n, width // 2)) for n in config.grid)
+        elif config.positions == "sincos":
+            self.register_buffer("pos_embed", sines(config.grid, width))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(config.width, config.norm_eps)
-        self.head = nn.Linear(config.width, config.classes)
+        self.norm = nn.LayerNorm(width, config.norm_eps)
+        self.pre_logits = nn.Linear(width, config.representation) if config.representation else None
+        self.head = nn.Linear(config.representation or width, config.classes) if config.classes else nn.Identity()
+        if config.pool == "distilled":
+            self.head_dist = nn.Linear(width, config.classes) if config.classes else nn.Identity()
         self._initialise()
 
     def _initialise(self) -> None:
@@ -80,22 +127,90 @@ class ViT(nn.Module):
         But positions are N(0, 1), as large as the patch embeddings, where the paper's are N(0, 0.02): a long pre-training grows
         them, a short training does not see them in time (docs/log.md has the figures).
         """
-        nn.init.normal_(self.pos_embed)
-        fan_in = 3 * self.config.patch**2
-        nn.init.trunc_normal_(self.patch_embed.proj.weight, std=fan_in**-0.5)
-        nn.init.zeros_(self.patch_embed.proj.bias)  # type: ignore[arg-type]
+        for name, parameter in self.named_parameters():
+            if name in ("pos_embed", "pos_rows", "pos_columns"):
+                nn.init.normal_(parameter)
+            elif name == "reg_token":
+                nn.init.normal_(parameter, std=1e-6)
+        proj = self.patch_embed.proj
+        nn.init.trunc_normal_(proj.weight, std=proj.weight[0].numel() ** -0.5)
+        nn.init.zeros_(proj.bias)  # type: ignore[arg-type]
         for name, module in self.blocks.named_modules():
             if isinstance(module, nn.Linear):
                 parts = 3 if name.endswith("qkv") else 1  # q, k and v are three maps in one matrix
                 for weight in module.weight.chunk(parts):
                     nn.init.xavier_uniform_(weight)
                 nn.init.normal_(module.bias, std=1e-6) if ".mlp." in name else nn.init.zeros_(module.bias)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        if self.pre_logits:
+            nn.init.trunc_normal_(self.pre_logits.weight, std=self.config.width**-0.5)
+            nn.init.zeros_(self.pre_logits.bias)
+        for head in self.heads():
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
 
-    def forward(self, images: Tensor) -> Tensor:
-        x = self.patch_embed(images)
-        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1) + self.pos_embed
+    def heads(self) -> list[nn.Linear]:
+        """The maps to the classes: one, DeiT's two, or none yet."""
+        found = (self.head, getattr(self, "head_dist", None))
+        return [head for head in found if isinstance(head, nn.Linear)]
+
+    def layers(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
+
+    def positions(self) -> Tensor | None:
+        """What is added to the patches (1, patches, width); None where nothing is."""
+        if self.config.positions == "2d":
+            height, width = self.config.grid
+            rows, columns = (
+                self.pos_rows[:, :, None].expand(-1, -1, width, -1),
+                self.pos_columns[:, None].expand(-1, height, -1, -1),
+            )
+            return torch.cat([rows, columns], dim=-1).flatten(1, 2)
+        if self.config.positions == "1d":
+            own = self.config.class_tokens
+            return self.pos_embed[:, own:] if own else self.pos_embed
+        return self.pos_embed if self.config.positions == "sincos" else None
+
+    def prefix(self) -> Tensor | None:
+        """What stands before the patches (1, prefix, width): class and distillation token with their positions, registers."""
+        tokens = [getattr(self, name) for name in _prefix(self.config)]
+        if not tokens:
+            return None
+        if self.config.positions == "1d":
+            for i in range(self.config.class_tokens):
+                tokens[i] = tokens[i] + self.pos_embed[:, i : i + 1]
+        return tokens[0] if len(tokens) == 1 else torch.cat(tokens, dim=1)
+
+    def embed(self, patches: Tensor) -> Tensor:
+        """Patch embeddings (N, patches, width) to the sequence (N, T, width) that enters the encoder."""
+        prefix, positions = self.prefix(), self.positions()
+        x = patches if positions is None else patches + positions
+        return x if prefix is None else torch.cat([prefix.expand(len(x), -1, -1), x], dim=1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The sequence (N, T, width) through all blocks, before the last norm."""
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x[:, 0]))
+        return x
+
+    def answers(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The encoded sequence (N, T, width) to the logits (N, classes) of each head."""
+        if self.config.pool == "distilled":
+            x = self.norm(x[:, :2])
+            return self.head(x[:, 0]), self.head_dist(x[:, 1])
+        x = self.norm(x[:, 0]) if self.config.pool == "cls" else self.norm(x[:, self.config.prefix :]).mean(1)
+        return (self.head(torch.tanh(self.pre_logits(x)) if self.pre_logits else x),)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """DeiT's two heads are averaged: their logits, as its published code does."""
+        first, *others = self.answers(self.encode(self.embed(self.patch_embed(images))))
+        return first if not others else (first + others[0]) / 2
+
+
+def _prefix(config: ViTConfig) -> dict[str, int]:
+    """Names of the parameters before the patches, in order, and how many tokens each holds."""
+    found = {"cls_token": 1} if config.class_tokens else {}
+    if config.pool == "distilled":
+        found["dist_token"] = 1
+    if config.registers:
+        found["reg_token"] = config.registers
+    return found

@@ -24,12 +24,13 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("name", "count"), PUBLISHED.items())
 def test_published_parameter_counts(name: str, count: int) -> None:
-    assert parameters(config(name, 224, 1000)) == count
+    assert parameters(config(name, (224, 224), 1000)) == count
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_counts_by_arithmetic_are_those_of_the_model(name: str) -> None:
-    shape = config(name, 8 * int(name.partition("/")[2]), 7)
+    side = 4 * int(name.partition("/")[2])
+    shape = config(name, (side, side), 7)
     with torch.device("meta"):
         model = ViT(shape)
     assert sum(p.numel() for p in model.parameters()) == parameters(shape)
@@ -37,18 +38,18 @@ def test_counts_by_arithmetic_are_those_of_the_model(name: str) -> None:
 
 def test_multiply_adds_of_vit_b_16() -> None:
     """17.6 G multiply-adds at 224 px, as published for this model."""
-    assert multiply_adds(config("B/16", 224, 1000)) == pytest.approx(17.58e9, rel=0.002)
+    assert multiply_adds(config("B/16", (224, 224), 1000)) == pytest.approx(17.58e9, rel=0.002)
 
 
 def test_head_is_zero_at_first() -> None:
-    model = ViT(config("Pico/8", 32, 5))
+    model = ViT(config("Pico/8", (32, 32), 5))
     assert torch.equal(model(torch.randn(2, 3, 32, 32)), torch.zeros(2, 5))
 
 
 def test_function_is_the_papers() -> None:
     """Equations 1 to 4, written out again with none of the model's own operators."""
     torch.manual_seed(0)
-    model = ViT(config("Pico/8", 16, 3)).double().eval()
+    model = ViT(config("Pico/8", (16, 16), 3)).double().eval()
     for p in model.parameters():
         p.data += 0.1 * torch.randn_like(p)
     images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
@@ -83,17 +84,17 @@ def _norm(layer: torch.nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
 
 def test_unknown_variant_names_the_nearest() -> None:
     with pytest.raises(UnknownName, match="unknown model: T/16") as caught:
-        config("T/16", 224, 10)
+        config("T/16", (224, 224), 10)
     assert "Ti/16" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["Ti", "Ti/", "Ti/0", "Ti/x", "Ti/-4", "Ti/٣", "Ti/1000"])
 def test_odd_variants_are_refused(name: str) -> None:
     with pytest.raises(UnknownName):
-        config(name, 224, 10)
+        config(name, (224, 224), 10)
 
 
 def test_patch_must_divide_the_image() -> None:
     with pytest.raises(BadInput, match="patch 16 of Ti/16 does not divide image size 100") as caught:
-        config("Ti/16", 100, 10)
+        config("Ti/16", (100, 100), 10)
     assert "--image-size 96" in caught.value.hint
