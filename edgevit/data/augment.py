@@ -9,32 +9,45 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgevit.data.randaugment import randaugment
+
 
 @dataclass(frozen=True)
 class Augment:
-    """Ranges: `turn` in degrees both ways, `zoom` as the visible fraction of a side, `shift` as a fraction of a side."""
+    """Ranges: `turn` in degrees both ways, `zoom` as the visible fraction of a side, `shift` as a fraction of a side.
+
+    Then `operations` of RandAugment, each of about `strength` (0 to 1).
+    """
 
     turn: float
     zoom: tuple[float, float]
     shift: float
     mirror: bool
+    operations: int = 0
+    strength: float = 0.0
 
 
 AUGMENTS = {
     "none": None,
     "light": Augment(turn=5, zoom=(0.95, 1.05), shift=0.05, mirror=False),
     "photo": Augment(turn=5, zoom=(0.6, 1.0), shift=0.15, mirror=True),
+    "strong": Augment(turn=0, zoom=(0.5, 1.0), shift=0.2, mirror=True, operations=2, strength=0.5),
 }
-"""`light` for drawings and scans, where a mirrored image is another one; `photo` for photographs."""
+"""`light` for drawings and scans, where a mirrored image is another one; `photo` for photographs; `strong` for many epochs."""
 
 
 def augment(images: Tensor, how: Augment | None, generator: torch.Generator) -> Tensor:
-    """Images (N, 3, H, W) moved, turned, zoomed and mirrored at random; the edge pixels fill what comes into view.
+    """Images (N, 3, H, W) in 0..1 moved, turned, zoomed and mirrored at random; the edge pixels fill what comes into view.
 
     The random numbers are drawn on the CPU, so that a run does not depend on the device.
     """
     if how is None:
         return images
+    moved = _moved(images, how, generator)
+    return randaugment(moved, how.operations, how.strength, generator) if how.operations else moved
+
+
+def _moved(images: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
     n = len(images)
     turn, zoom, right, down, mirror = torch.rand(5, n, generator=generator)
     angle = (2 * turn - 1) * math.radians(how.turn)

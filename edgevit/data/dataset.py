@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from PIL import Image
 
 from edgevit.errors import BadInput
+
+SPLITS = ("train", "held-out", "test", "all")
 
 
 @dataclass(frozen=True)
@@ -29,28 +33,92 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Divided:
+    """The parts that a source itself makes. None is a part that it lacks; `test` is one that is neither of the others."""
+
+    train: Images | None
+    held_out: Images | None
+    test: Images | None = None
+
+
+@dataclass(frozen=True)
+class Undivided:
+    """Images without a held-out part: a `share` of each class is set aside by `seed` when it is first asked for, not before."""
+
+    images: Images
+    seed: int
+    share: float
+
+
+def divided(train: Images | None, val: Images | None, test: Images | None, seed: int, share: float) -> Divided | Undivided:
+    """The parts that `val` and `test` make: val is held out, or test where there is no val. With neither, train is undivided."""
+    if train is not None and val is None and test is None:
+        return Undivided(train, seed, share)
+    return Divided(train, test) if val is None else Divided(train, val, test)
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """`native_size` is the side in pixels at which the images are best used; `photos` that a mirrored one is as good."""
+    """What a source holds. `native_size` is the side in pixels at which the images are best used; `photos` that a mirrored
+
+    image is as good; `named` that the labels are names, where some sources know their classes by number alone.
+
+    A source opens whatever it has: one image per class is enough to be tested on. BadInput comes when a part is asked for that
+    it cannot give, and at once for fewer than two classes.
+    """
 
     spec: str
     labels: tuple[str, ...]
-    train: Images
-    held_out: Images
+    parts: Divided | Undivided
     native_size: int
     photos: bool
+    named: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.labels) < 2:
+            raise BadInput(f"only one class in {self.spec}: {', '.join(self.labels)}", "a classifier needs two or more")
+
+    @property
+    def has_held_out(self) -> bool:
+        """Whether the source itself says what is held out, so that no seed decides."""
+        return isinstance(self.parts, Divided) and self.parts.held_out is not None
+
+    @property
+    def train(self) -> Images:
+        return self._part("train", self._divided.train, f"{self.spec} can be tested on, with --split held-out or --split all")
+
+    @property
+    def held_out(self) -> Images:
+        return self._part("held-out", self._divided.held_out, "--split all takes all of them")
+
+    @property
+    def test(self) -> Images:
+        images = self.parts.test if isinstance(self.parts, Divided) else None
+        return self._part("test", images, "where a source has two parts, its second is the split held-out")
+
+    @property
+    def all(self) -> Images:
+        """Every image: as the source has them, or train, held out and test, one after the other."""
+        if isinstance(self.parts, Undivided):
+            return self.parts.images
+        return _joined([part for part in (self.parts.train, self.parts.held_out, self.parts.test) if part is not None])
 
     def split(self, name: str) -> Images:
-        """`train`, `held-out`, or `all`. Raises BadInput for another name."""
-        if name == "all":
-            n, both = len(self.train), (self.train, self.held_out)
-            return Images(
-                [*self.train.names, *self.held_out.names],
-                np.concatenate([part.classes for part in both]),
-                lambda i: self.train.open(i) if i < n else self.held_out.open(i - n),
-            )
-        if name not in ("train", "held-out"):
-            raise BadInput(f"unknown split: {name}", "known: train, held-out, all")
-        return self.train if name == "train" else self.held_out
+        """`train`, `held-out`, `test`, or `all`. Raises BadInput for another name, and for a part that is not there."""
+        if name not in SPLITS:
+            raise BadInput(f"unknown split: {name}", f"known: {', '.join(SPLITS)}")
+        return getattr(self, name.replace("-", "_"))
+
+    def _part(self, name: str, images: Images | None, hint: str) -> Images:
+        if images is None:
+            raise BadInput(f"no {name} images in {self.spec}", hint)
+        return images
+
+    @cached_property
+    def _divided(self) -> Divided:
+        if isinstance(self.parts, Divided):
+            return self.parts
+        return Divided(*split_by_class(self.parts.images, self.labels, self.parts.seed, self.parts.share))
 
 
 def split_by_class(images: Images, labels: tuple[str, ...], seed: int, held_out: float) -> tuple[Images, Images]:
@@ -61,13 +129,50 @@ def split_by_class(images: Images, labels: tuple[str, ...], seed: int, held_out:
     """
     train: list[int] = []
     aside: list[int] = []
-    for number, label in enumerate(labels):
-        members = [int(i) for i in np.flatnonzero(images.classes == number)]
+    for number, members in enumerate(_by_class(images, len(labels), str(seed))):
         if len(members) < 2:
             count = "only one image" if members else "no image"
-            raise BadInput(f"{count} in class {label}", "a class needs one image to train on and one held out")
-        members.sort(key=lambda i: hashlib.sha256(f"{seed}/{images.names[i]}".encode()).digest())
+            hint = "a class needs one image to train on and one held out; --split all tests on what there is"
+            raise BadInput(f"{count} in class {labels[number]}", hint)
         cut = min(max(1, round(held_out * len(members))), len(members) - 1)
         aside += members[:cut]
         train += members[cut:]
     return images.take(sorted(train)), images.take(sorted(aside))
+
+
+def fewer(images: Images, labels_count: int, fraction: float, seed: int) -> Images:
+    """The `fraction` (above 0, at most 1) of the images of each class, at least one, in their order.
+
+    What a seed chooses for one fraction is among what it chooses for every larger one. Raises BadInput for another fraction and
+    for a class without an image.
+    """
+    if not 0 < fraction <= 1:
+        raise BadInput(f"not a fraction of the training images: {fraction}", "give a number above 0 and at most 1")
+    chosen: list[int] = []
+    for number, members in enumerate(_by_class(images, labels_count, f"{seed}/fewer")):
+        if not members:
+            raise BadInput(f"no image to train on in class {number}")
+        chosen += members[: max(1, round(fraction * len(members)))]
+    return images.take(sorted(chosen))
+
+
+def _by_class(images: Images, count: int, salt: str) -> list[list[int]]:
+    """For each of `count` classes the indices of its images, in the order of a hash of salt and name."""
+    members: list[list[int]] = [[] for _ in range(count)]
+    for i, number in enumerate(images.classes.tolist()):
+        members[number].append(i)
+    for group in members:
+        group.sort(key=lambda i: hashlib.sha256(f"{salt}/{images.names[i]}".encode(errors="surrogatepass")).digest())
+    return members
+
+
+def _joined(parts: Sequence[Images]) -> Images:
+    """All the parts as one."""
+    ends = np.array(list(accumulate(map(len, parts))))
+
+    def opened(i: int) -> Image.Image:
+        part = int(np.searchsorted(ends, i, side="right"))
+        return parts[part].open(i - int(ends[part]) + len(parts[part]))
+
+    names = [name for part in parts for name in part.names]
+    return Images(names, np.concatenate([part.classes for part in parts]), opened)

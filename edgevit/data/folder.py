@@ -1,22 +1,17 @@
-"""A folder per class with JPEG, PNG or WebP images, or such folders below `train` and `val` (or `test`)."""
+"""A folder per class with JPEG, PNG or WebP images, or such folders below `train`, `val` and `test`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from edgevit.data.dataset import Dataset, Images, split_by_class
-from edgevit.errors import BadInput, DamagedFile
+from edgevit.data.dataset import Dataset, Divided, Images, Undivided, divided
+from edgevit.data.decoding import open_image
+from edgevit.errors import BadInput
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-FORMATS = ("JPEG", "PNG", "WEBP")
-MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-"""Eight bits a channel. Sixteen-bit and float images would be clipped without a word, so they are refused."""
-LARGEST = 89_478_485
-"""Pixels; where Pillow begins to warn. Its warning is of no use here: several threads open images at once, and share filters."""
-HELD_OUT = ("val", "validation", "valid", "test")
+VAL = ("val", "validation", "valid")
 NATIVE_SIZE = 224
 
 
@@ -25,23 +20,49 @@ def recognises(spec: str) -> bool:
 
 
 def open_source(spec: str, seed: int, held_out: float) -> Dataset:
-    root = Path(spec)
-    aside = next((root / name for name in HELD_OUT if (root / name).is_dir()), None)
-    if (root / "train").is_dir() and aside:
-        labels, train = _scan(root / "train")
-        other_labels, test = _scan(aside)
-        if labels != other_labels:
-            differ = sorted(set(labels) ^ set(other_labels))
-            raise BadInput(f"{root}: classes in only one of train and {aside.name}: {', '.join(differ[:5])}")
-    else:
-        labels, images = _scan(root)
-        train, test = split_by_class(images, labels, seed, held_out)
-    return Dataset(spec, labels, train, test, NATIVE_SIZE, photos=True)
+    """Folders `train` and `val` (or `validation`, `valid`) and `test` are the splits; without `val`, `test` is held out."""
+    labels, parts = _open(Path(spec), seed, held_out)
+    return Dataset(spec, labels, parts, NATIVE_SIZE, photos=True)
+
+
+def _open(root: Path, seed: int, held_out: float) -> tuple[tuple[str, ...], Divided | Undivided]:
+    splits = _splits(root)
+    if len(splits) < 2:
+        labels, images = _scan(root / "train" if _names(root) == ["train"] else root)
+        return labels, Undivided(images, seed, held_out)
+    scanned = {name: _scan(root / name) for name in splits}
+    labels, train = scanned.pop("train")
+    for name, (others, _) in scanned.items():
+        if others != labels:
+            differ = sorted(set(labels) ^ set(others))
+            raise BadInput(f"{root}: classes in only one of train and {name}: {', '.join(differ[:5])}")
+    rest = {name: images for name, (_, images) in scanned.items()}
+    test = rest.pop("test", None)
+    return labels, divided(train, next(iter(rest.values()), None), test, seed, held_out)
+
+
+def _splits(root: Path) -> tuple[str, ...]:
+    """The folders that are splits: `train` first, and none at all where there is no `train`.
+
+    Test images that lie beside `val` without a folder per class are a contest's, without labels: they are no split.
+    """
+    if not (root / "train").is_dir():
+        return ()
+    val = [name for name in VAL if (root / name).is_dir()]
+    if len(val) > 1:
+        raise BadInput(f"more than one folder of validation images in {root}: {', '.join(val)}", "keep one, rename the others")
+    test = ["test"] if (root / "test").is_dir() and (not val or _names(root / "test")) else []
+    return ("train", *val, *test)
+
+
+def _names(root: Path) -> list[str]:
+    """The folders in `root` that count, in the order of their names."""
+    return sorted(folder.name for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
 
 
 def _scan(root: Path) -> tuple[tuple[str, ...], Images]:
     """Labels and images of a folder with a folder per class, in the order of their names."""
-    folders = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
+    folders = [root / name for name in _names(root)]
     members = [sorted(f for f in c.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()) for c in folders]
     if not any(members):
         raise BadInput(f"no images in {root}", f"expected a folder per class with {', '.join(SUFFIXES)} files")
@@ -53,21 +74,3 @@ def _scan(root: Path) -> tuple[tuple[str, ...], Images]:
     classes = np.repeat(np.arange(len(folders)), [len(group) for group in members])
     names = [file.relative_to(root).as_posix() for file in files]
     return tuple(c.name for c in folders), Images(names, classes, lambda i: open_image(files[i]))
-
-
-def open_image(path: Path) -> Image.Image:
-    """The image in a file, decoded whole. Raises DamagedFile for a cut, foreign or enormous one, and for odd pixel types."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > LARGEST:
-                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
-            image.load()
-    except UnidentifiedImageError as error:
-        raise DamagedFile(f"not a JPEG, PNG or WebP image: {path}") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DamagedFile(f"more pixels than an image of a camera has: {path}", str(error)) from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow raises for cut and broken files
-        raise DamagedFile(f"cannot decode {path}: {error}") from error
-    if image.mode not in MODES:
-        raise DamagedFile(f"pixels of type {image.mode}, not 8 bits a channel: {path}", "convert it to 8 bits first")
-    return image

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edgevit.data.dataset import Dataset, Images, split_by_class
+from edgevit.data.dataset import Dataset, Images, divided
 from edgevit.errors import BadInput, DamagedFile
 
 LARGEST = 8 << 30
@@ -33,11 +33,8 @@ def open_source(spec: str, seed: int, held_out: float) -> Dataset:
     own_split = _find(Path(spec), "t10k-images-idx3-ubyte") is not None
     aside = _read_pair(Path(spec), "t10k") if own_split else None
     labels = tuple(str(i) for i in range(max(int(part.classes.max()) for part in (train, aside) if part) + 1))
-    if len(labels) < 2:
-        raise BadInput(f"only one class in {spec}: 0", "a classifier needs two or more")
-    if aside is None:
-        train, aside = split_by_class(train, labels, seed, held_out)
-    return Dataset(spec, labels, train, aside, max(train.open(0).size), photos=False)
+    parts = divided(train, None, aside, seed, held_out)
+    return Dataset(spec, labels, parts, max(train.open(0).size), photos=False, named=False)
 
 
 def _read_pair(folder: Path, part: str) -> Images:

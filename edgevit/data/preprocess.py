@@ -5,16 +5,19 @@ An image becomes uint8 pixels (`pixels`), and those become the float tensor that
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from PIL import ExifTags, Image
 
 from edgevit.errors import DamagedFile
-from edgevit.types import Preprocess
+from edgevit.types import Preprocess, Size
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
 }
 
 TURNS = {
@@ -33,22 +36,33 @@ LARGEST = 1 << 28
 
 
 def pixels(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
-    """An image of any size to uint8 (crop, crop, 3) RGB.
+    """An image of any size to uint8 (height, width, 3) RGB, as large as `crop`.
 
-    Turned upright by its EXIF tag, made RGB, the short side resized to `resize` (antialiased, as Pillow does), the middle
-    cut out; an odd margin leaves the larger part right and below. Raises DamagedFile for a strip of an image.
+    Turned upright by its EXIF tag, made RGB, resized (antialiased, as Pillow does), the middle cut out; an odd margin leaves the
+    larger part right and below. Raises DamagedFile for a strip of an image.
     """
     name = getattr(image, "filename", "")
     image = _upright(image).convert("RGB")
-    width, height = image.size
-    scale = preprocess.resize / min(width, height)
-    size = (max(preprocess.resize, round(width * scale)), max(preprocess.resize, round(height * scale)))
-    if size[0] * size[1] > LARGEST:
-        raise DamagedFile(f"{width} x {height} pixels are too long and thin to resize: {name}")
-    if size != image.size:
-        image = image.resize(size, INTERPOLATIONS[preprocess.interpolation])
-    left, top = ((side - preprocess.crop) // 2 for side in size)
-    return np.asarray(image.crop((left, top, left + preprocess.crop, top + preprocess.crop)))
+    height, width = _resized((image.height, image.width), preprocess)
+    if height * width > LARGEST:
+        raise DamagedFile(f"{image.width} x {image.height} pixels are too long and thin to resize: {name}")
+    if (width, height) != image.size:
+        image = image.resize((width, height), INTERPOLATIONS[preprocess.interpolation])
+    down, across = preprocess.crop
+    top, left = (height - down) // 2, (width - across) // 2
+    return np.asarray(image.crop((left, top, left + across, top + down)))
+
+
+def _resized(size: Size, preprocess: Preprocess) -> Size:
+    """What an image of `size` (height, width) is resized to. The longer side is cut to whole pixels, as torchvision has it."""
+    if preprocess.aspect == "squash":
+        return preprocess.resize
+    scales = [wanted / side for wanted, side in zip(preprocess.resize, size, strict=True)]
+    height, width = (
+        wanted if scale == max(scales) else max(wanted, int(side * max(scales)))
+        for wanted, scale, side in zip(preprocess.resize, scales, size, strict=True)
+    )
+    return height, width
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -73,7 +87,15 @@ def denormalise(batch: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     return np.rint(np.clip(batch.transpose(0, 2, 3, 1) * std + mean, 0, 1) * 255).astype(np.uint8)
 
 
-def default(image_size: int, photos: bool) -> Preprocess:
+def default(image_size: Size, photos: bool) -> Preprocess:
     """For training from scratch: photographs lose an eighth at the margin, as is usual; drawings and scans keep all."""
-    resize = round(image_size * 256 / 224) if photos else image_size
-    return Preprocess(resize, image_size, "bicubic" if photos else "bilinear")
+    height, width = (round(side * 256 / 224) if photos else side for side in image_size)
+    return Preprocess((height, width), image_size, "bicubic" if photos else "bilinear")
+
+
+def at_size(preprocess: Preprocess, image_size: Size) -> Preprocess:
+    """The same for another image size: the margin that is cut off keeps its share of the image."""
+    if preprocess.crop == image_size:
+        return preprocess
+    height, width = (round(r * new / c) for r, c, new in zip(preprocess.resize, preprocess.crop, image_size, strict=True))
+    return dataclasses.replace(preprocess, resize=(height, width), crop=image_size)

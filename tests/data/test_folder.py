@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from edgevit.data import open_source
-from edgevit.data.folder import open_image
+from edgevit.data.decoding import open_image
 from edgevit.errors import BadInput, DamagedFile
 
 
@@ -67,6 +67,52 @@ def test_a_split_of_its_own_is_kept(tmp_path: Path, aside: str) -> None:
     assert found.labels == ("a", "b")
     assert found.train.names == ["a/0.png", "a/1.png", "a/2.png", "b/0.png"]
     assert found.held_out.names == ["a/0.png", "b/0.png", "b/1.png"]
+    assert found.has_held_out and len(found.split("all")) == 7
+    with pytest.raises(BadInput, match=f"no test images in {tmp_path}"):
+        found.split("test")
+
+
+def test_of_three_splits_val_is_held_out_and_test_a_split_of_its_own(tmp_path: Path) -> None:
+    for name, count in {"test": 1, "train": 3, "val": 2}.items():
+        _classes(tmp_path / name, a=count, b=count)
+    found = open_source(str(tmp_path))
+    assert [len(found.split(part)) for part in ("train", "held-out", "test", "all")] == [6, 4, 2, 12]
+    assert found.test.names == ["a/0.png", "b/0.png"]
+
+
+def test_test_images_without_classes_beside_val_are_no_split(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        _classes(tmp_path / name, a=2, b=2)
+    _image(tmp_path / "test" / "0001.png")
+    found = open_source(str(tmp_path))
+    assert len(found.split("all")) == 8
+    with pytest.raises(BadInput, match="no test images"):
+        found.split("test")
+
+
+def test_train_alone_is_divided(tmp_path: Path) -> None:
+    found = open_source(str(_classes(tmp_path / "train", a=3, b=2).parent))
+    assert found.labels == ("a", "b") and not found.has_held_out
+    assert (len(found.train), len(found.held_out)) == (3, 2)
+
+
+def test_train_may_be_a_class(tmp_path: Path) -> None:
+    assert open_source(str(_classes(tmp_path, bus=2, train=2))).labels == ("bus", "train")
+
+
+def test_two_folders_of_validation_images_are_too_many(tmp_path: Path) -> None:
+    for name in ("train", "val", "valid"):
+        _classes(tmp_path / name, a=2, b=2)
+    with pytest.raises(BadInput, match=r"more than one folder of validation images.*: val, valid"):
+        open_source(str(tmp_path))
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_every_split_must_have_the_classes_of_train(tmp_path: Path, part: str) -> None:
+    for name in ("train", "val", "test"):
+        _classes(tmp_path / name, a=2, b=2, **({"c": 1} if name == part else {}))
+    with pytest.raises(BadInput, match=f"classes in only one of train and {part}: c"):
+        open_source(str(tmp_path))
 
 
 def test_both_halves_must_have_the_same_classes(tmp_path: Path) -> None:
@@ -94,9 +140,13 @@ def test_an_empty_class(tmp_path: Path) -> None:
 
 
 def test_a_class_with_one_image(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="only one image in class b") as caught:
-        open_source(str(_classes(tmp_path, a=3, b=1)))
-    assert "held out" in caught.value.hint
+    """It can be tested on, but not be divided."""
+    found = open_source(str(_classes(tmp_path, a=3, b=1)))
+    assert len(found.split("all")) == 4 and not found.has_held_out
+    for part in ("train", "held-out"):
+        with pytest.raises(BadInput, match="only one image in class b") as caught:
+            found.split(part)
+        assert "held out" in caught.value.hint and "--split all" in caught.value.hint
 
 
 def test_only_one_class(tmp_path: Path) -> None:

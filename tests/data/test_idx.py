@@ -42,6 +42,7 @@ def test_images_and_labels_are_read_exactly(tmp_path: Path, zipped: bool) -> Non
     _write(tmp_path, "train", zipped=zipped)
     found = open_source(_write(tmp_path, "t10k", PIXELS[:6], CLASSES[:6], zipped))
     assert found.labels == ("0", "1", "2", "3") and found.native_size == 5 and not found.photos
+    assert not found.named and found.has_held_out
     assert (len(found.train), len(found.held_out)) == (20, 6)
     assert found.train.names[7] == "train/00007" and found.held_out.names[5] == "t10k/00005"
     assert np.array_equal(found.train.classes, CLASSES)

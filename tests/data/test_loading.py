@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgevit.data import folder, open_source
+from edgevit.data import decoding, open_source
 from edgevit.data.dataset import Images
 from edgevit.data.loading import Loader
 from edgevit.data.preprocess import normalise
 from edgevit.errors import BadInput, DamagedFile
 from edgevit.types import Preprocess
 
-PREPROCESS = Preprocess(4, 4)
+PREPROCESS = Preprocess((4, 4), (4, 4))
 BAD = (3, 10, 11)
 
 
@@ -110,19 +110,19 @@ def test_a_folder_with_every_kind_of_bad_image(images: Path, tmp_path: Path) -> 
     Image.fromarray(np.full((4, 4), 300, np.uint16)).save(tmp_path / "blue" / "deep.png")
     Image.new("L", (60_000, 1)).save(tmp_path / "green" / "strip.png")
     found = open_source(str(tmp_path)).split("all")
-    loader = Loader(found, Preprocess(256, 224), "skip")
+    loader = Loader(found, Preprocess((256, 256), (224, 224)), "skip")
     pixels, _ = loader.everything()
     assert sorted(loader.skipped) == ["blue/deep.png", "blue/text.webp", "green/strip.png", "red/cut.jpg", "red/empty.png"]
     assert len(pixels) == 36
     with pytest.raises(DamagedFile, match=str(tmp_path)):
-        Loader(found, Preprocess(256, 224)).everything()
+        Loader(found, Preprocess((256, 256), (224, 224))).everything()
 
 
 def test_a_bomb_is_found_by_whichever_thread_meets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit kept by Python's warnings, which threads share, let one of some thousand through."""
     Image.new("RGB", (12, 12)).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(folder, "LARGEST", 100)
-    bombs = Images([str(i) for i in range(3000)], np.zeros(3000, int), lambda i: folder.open_image(tmp_path / "bomb.png"))
+    monkeypatch.setattr(decoding, "LARGEST", 100)
+    bombs = Images([str(i) for i in range(3000)], np.zeros(3000, int), lambda i: decoding.open_image(tmp_path / "bomb.png"))
     loader = Loader(bombs, PREPROCESS, "skip")
     with pytest.raises(BadInput, match="not one image"):
         loader.everything()

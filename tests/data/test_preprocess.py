@@ -18,7 +18,7 @@ from edgevit.data.preprocess import denormalise, normalise, pixels
 from edgevit.errors import DamagedFile
 from edgevit.types import Preprocess
 
-PLAIN = Preprocess(4, 4)
+PLAIN = Preprocess((4, 4), (4, 4))
 
 
 def _image(pixels: Any) -> Image.Image:
@@ -43,14 +43,14 @@ def test_the_right_size_is_left_alone() -> None:
 def test_the_middle_is_cut_out(height: int, width: int, crop: int, top: int, left: int) -> None:
     """Of an odd margin, the larger part is right and below."""
     array = _numbered(height, width)
-    found = pixels(_image(array), Preprocess(min(height, width), crop))
+    found = pixels(_image(array), Preprocess((min(height, width),) * 2, (crop, crop)))
     assert np.array_equal(found, array[top : top + crop, left : left + crop])
 
 
 def test_the_short_side_is_resized_and_nothing_is_squeezed() -> None:
     """Nearest neighbours of a doubled image are its own pixels, twice."""
     array = _numbered(4, 6)
-    found = pixels(_image(array), Preprocess(8, 8, "nearest"))
+    found = pixels(_image(array), Preprocess((8, 8), (8, 8), "nearest"))
     assert np.array_equal(found, array.repeat(2, 0).repeat(2, 1)[:, 2:10])
 
 
@@ -58,13 +58,13 @@ def test_the_short_side_is_resized_and_nothing_is_squeezed() -> None:
 def test_interpolation_is_pillow_s_with_antialiasing(name: str, how: Image.Resampling) -> None:
     image = _image(np.random.default_rng(0).integers(0, 256, (24, 30, 3)))
     expected = np.asarray(image.resize((22, 18), how))[1:17, 3:19]
-    assert np.array_equal(pixels(image, Preprocess(18, 16, name)), expected)
+    assert np.array_equal(pixels(image, Preprocess((18, 18), (16, 16), name)), expected)
 
 
 def test_bilinear_halving_is_worked_out_by_hand() -> None:
     """Antialiased, a triangle two pixels wide: weights 3/8, 3/8, 1/8 of the neighbours, at the margin 3/7, 3/7, 1/7."""
     row = [0, 70, 140, 210]
-    found = pixels(_image([[[v] * 3 for v in row]] * 4), Preprocess(2, 2, "bilinear"))
+    found = pixels(_image([[[v] * 3 for v in row]] * 4), Preprocess((2, 2), (2, 2), "bilinear"))
     assert found[0, :, 0].tolist() == [round((3 * 0 + 3 * 70 + 140) / 7), round((70 + 3 * 140 + 3 * 210) / 7)]
 
 
@@ -133,17 +133,20 @@ def test_damaged_exif_data_stops_nothing() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (3, 1000)])
 def test_tiny_and_thin_images(size: tuple[int, int]) -> None:
-    assert pixels(Image.new("RGB", size, (10, 20, 30)), Preprocess(18, 16)).tolist() == [[[10, 20, 30]] * 16] * 16
+    assert pixels(Image.new("RGB", size, (10, 20, 30)), Preprocess((18, 18), (16, 16))).tolist() == [[[10, 20, 30]] * 16] * 16
 
 
 def test_a_strip_is_refused_before_it_fills_the_memory() -> None:
     with pytest.raises(DamagedFile, match="60000 x 1 pixels are too long and thin"):
-        pixels(Image.new("L", (60_000, 1)), Preprocess(256, 224))
+        pixels(Image.new("L", (60_000, 1)), Preprocess((256, 256), (224, 224)))
 
 
 @given(width=some.integers(1, 60), height=some.integers(1, 60), crop=some.integers(1, 20), more=some.integers(0, 5))
 def test_any_size_gives_the_crop(width: int, height: int, crop: int, more: int) -> None:
-    assert pixels(Image.new("L", (width, height), 7), Preprocess(crop + more, crop)).tolist() == [[[7] * 3] * crop] * crop
+    assert (
+        pixels(Image.new("L", (width, height), 7), Preprocess((crop + more,) * 2, (crop, crop))).tolist()
+        == [[[7] * 3] * crop] * crop
+    )
 
 
 def test_normalised_by_hand() -> None:
@@ -172,14 +175,45 @@ def test_what_is_beyond_a_pixel_is_clipped_to_be_looked_at() -> None:
 
 
 def test_the_default_keeps_drawings_whole_and_trims_photos() -> None:
-    assert preprocess.default(32, photos=False) == Preprocess(32, 32, "bilinear")
-    assert preprocess.default(224, photos=True) == Preprocess(256, 224, "bicubic")
+    assert preprocess.default((32, 32), photos=False) == Preprocess((32, 32), (32, 32), "bilinear")
+    assert preprocess.default((224, 224), photos=True) == Preprocess((256, 256), (224, 224), "bicubic")
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("crop", 0), ("crop", 5), ("resize", 1 << 15), ("interpolation", "lanczos"), ("std", (1, 0, 1)), ("channels", "BGR")],
+    [
+        ("crop", (0, 4)),
+        ("crop", (4, 5)),
+        ("resize", (4, 1 << 15)),
+        ("interpolation", "hamming"),
+        ("aspect", "stretch"),
+        ("mean", (float("nan"), 0, 0)),
+        ("std", (1, 0, 1)),
+        ("std", (1, 1, float("inf"))),
+        ("channels", "BGR"),
+    ],
 )
 def test_a_record_that_cannot_be_meant_is_refused(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=field.removesuffix("s")):
         replace(PLAIN, **{field: value})
+
+
+@pytest.mark.parametrize("size", [(40, 20), (20, 40), (20, 20), (7, 21), (33, 50)])
+def test_a_rectangle_is_just_covered(size: tuple[int, int]) -> None:
+    """(width, height) of the image; the side that is not decisive is cut to whole pixels, as torchvision has it."""
+    found = preprocess._resized((size[1], size[0]), Preprocess((32, 32), (32, 32)))
+    assert min(found) == 32 and found[0] / found[1] == pytest.approx(size[1] / size[0], rel=0.05)
+    oblong = preprocess._resized((size[1], size[0]), Preprocess((16, 32), (16, 32)))
+    assert oblong[0] >= 16 and oblong[1] >= 32 and (oblong[0] == 16 or oblong[1] == 32)
+
+
+def test_squashed_images_lose_their_shape_and_nothing_else() -> None:
+    image = _image([[[0] * 3, [255] * 3, [255] * 3, [0] * 3]] * 2)
+    found = pixels(image, Preprocess((2, 2), (2, 2), "bilinear", aspect="squash"))
+    assert found.shape == (2, 2, 3) and 100 < found[0, 0, 0] == found[0, 1, 0] < 160
+
+
+def test_another_size_keeps_the_margins_share() -> None:
+    steps = Preprocess((256, 256), (224, 224), "bicubic", (0.1, 0.2, 0.3))
+    assert preprocess.at_size(steps, (336, 448)) == Preprocess((384, 512), (336, 448), "bicubic", (0.1, 0.2, 0.3))
+    assert preprocess.at_size(steps, (224, 224)) is steps

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgevit import data
-from edgevit.data import open_source
+from edgevit.data import lasting, open_source
 from edgevit.data.dataset import Dataset
 from edgevit.errors import BadInput, UnknownName
 
@@ -20,10 +20,11 @@ def digits() -> Dataset:
 
 
 def test_every_file_that_opens_a_source_is_asked() -> None:
-    files = [file.stem for file in Path(data.__file__).parent.glob("*.py") if "def recognises" in file.read_text()]
+    here = Path(data.__file__)
+    files = [file.stem for file in here.parent.glob("*.py") if file != here and "def open_source" in file.read_text()]
     assert sorted(files) == sorted(data.SOURCES)
     for name in data.SOURCES:
-        assert callable(importlib.import_module(f"edgevit.data.{name}").open_source)
+        assert callable(importlib.import_module(f"edgevit.data.{name}").recognises)
     assert set(data.BUILT_IN) <= set(data.SOURCES)
 
 
@@ -35,10 +36,10 @@ def test_an_unknown_name_shows_the_known_ones(name: str) -> None:
     assert ("nearest: digits" in caught.value.hint) == (name != "mnist")
 
 
-@pytest.mark.parametrize("spec", ["gone/images", "./gone", "gone.d"])
+@pytest.mark.parametrize("spec", ["gone/images", "./gone", "gone.d", "gone.csv", "gone.npz", "gone.tar.gz"])
 def test_a_folder_that_is_not_there(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BadInput, match=f"no such data folder: {spec}"):
+    with pytest.raises(BadInput, match=f"no such data: {spec}"):
         open_source(spec)
 
 
@@ -46,7 +47,7 @@ def test_a_file_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "images.zip").write_bytes(b"PK")
     with pytest.raises(BadInput, match="no data source reads this") as caught:
         open_source(str(tmp_path / "images.zip"))
-    assert "one folder per class" in caught.value.hint
+    assert "a folder per class" in caught.value.hint and ".npz" in caught.value.hint and ".csv" in caught.value.hint
 
 
 def test_digits_are_the_scans_of_scikit_learn(digits: Dataset) -> None:
@@ -56,6 +57,7 @@ def test_digits_are_the_scans_of_scikit_learn(digits: Dataset) -> None:
     assert (len(digits.train), len(digits.held_out), len(digits.split("all"))) == (1438, 359, 1797)
     scans = load_digits()
     both = digits.split("all")
+    assert digits.named and not digits.has_held_out
     for i in (0, 700, 1500, 1796):
         number = int(both.names[i].partition("/")[2])
         image = both.open(i)
@@ -73,12 +75,34 @@ def test_digits_are_split_by_class_and_seed(digits: Dataset) -> None:
 
 
 def test_all_is_train_and_held_out_and_nothing_else(digits: Dataset) -> None:
-    both = digits.split("all")
-    assert both.names == [*digits.train.names, *digits.held_out.names]
-    assert np.array_equal(both.classes, [*digits.train.classes, *digits.held_out.classes])
-    n = len(digits.train)
-    for i, (part, j) in {0: (digits.train, 0), n - 1: (digits.train, n - 1), n: (digits.held_out, 0)}.items():
-        assert both.open(i).tobytes() == part.open(j).tobytes()
-    with pytest.raises(BadInput, match="unknown split: heldout") as caught:
-        digits.split("heldout")
-    assert "held-out" in caught.value.hint
+    assert sorted(digits.all.names) == sorted([*digits.train.names, *digits.held_out.names])
+    place = {name: i for i, name in enumerate(digits.all.names)}
+    for part in (digits.train, digits.held_out):
+        assert np.array_equal(digits.all.classes[[place[name] for name in part.names]], part.classes)
+        assert digits.all.open(place[part.names[7]]).tobytes() == part.open(7).tobytes()
+
+
+@pytest.mark.parametrize("made", ["images", "images/labels.csv"])
+def test_a_lasting_path_leads_there_from_elsewhere(made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "one" / made
+    place.parent.mkdir(parents=True)
+    place.mkdir() if made == "images" else place.write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    monkeypatch.chdir(tmp_path / "one")
+    assert lasting(made) == lasting(str(tmp_path / "link" / made)) == str(place.resolve())
+
+
+def test_a_table_is_meant_from_the_folder_that_shows_it(tmp_path: Path) -> None:
+    """Its images lie beside the link, not beside what the link leads to."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.csv").write_text("")
+    (tmp_path / "labels.csv").symlink_to(tmp_path / "elsewhere" / "a.csv")
+    assert lasting(str(tmp_path / "labels.csv")) == str(tmp_path.resolve() / "labels.csv")
+
+
+def test_a_name_lasts_as_it_is_even_beside_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits", "hf:user"):
+        (tmp_path / name).mkdir()
+        assert lasting(name) == name
+    assert lasting("gone") == "gone"
