@@ -7,22 +7,37 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from edgevit.data import open_source
+from edgevit.data import lasting
 from edgevit.data.augment import AUGMENTS, augment
-from edgevit.data.dataset import Dataset
 from edgevit.errors import BadInput, EdgevitError
-from edgevit.training import recipe, run_folder
-from edgevit.training.optimiser import CLIP, adamw, learning_rate
+from edgevit.training import optimiser, run_folder
+from edgevit.training.average import Average
+from edgevit.training.images import choose
+from edgevit.training.masked import MaskedPatches
 from edgevit.training.pixels import Pixels
+from edgevit.training.run_folder import Learner
+from edgevit.training.start import begin
+from edgevit.training.supervised import Supervised, Teacher
 from edgevit.training.watch import Watch
-from edgevit.types import Checkpoint, Progress, TrainConfig, silent
+from edgevit.types import Checkpoint, Preprocess, Progress, TrainConfig, silent
 from edgevit.versions import versions
 from edgevit.vit.model import ViT
+
+
+class Objective(Protocol):
+    """What is learned. `better` is the metric that chooses the best checkpoint, `extra` what is learned besides the model."""
+
+    better: str
+    extra: nn.Module | None
+
+    def loss(self, model: ViT, images: Tensor, classes: Tensor, random: torch.Generator) -> Tensor: ...
+
+    def evaluate(self, model: ViT, to_images, held_out: Pixels) -> dict[str, float]: ...  # type: ignore[no-untyped-def]
 
 
 @dataclass
@@ -30,22 +45,24 @@ class Fit:
     """All that an epoch needs. `device` is where the model is."""
 
     train: TrainConfig
-    model: ViT
-    optimiser: torch.optim.AdamW
+    learner: Learner
+    objective: Objective
     pixels: Pixels
     held_out: Pixels
     device: torch.device
     mean: Tensor
     std: Tensor
 
-    def images(self, pixels: Tensor) -> Tensor:
-        """uint8 (n, H, W, 3) to normalised float (n, 3, H, W) on the device; `preprocess.normalise`, in torch."""
-        scaled = pixels.to(self.device, non_blocking=True).float() / 255
-        return ((scaled - self.mean) / self.std).permute(0, 3, 1, 2).contiguous()
+    def scaled(self, pixels: Tensor) -> Tensor:
+        """uint8 (n, H, W, 3) to float (n, 3, H, W) in 0..1 on the device."""
+        return (pixels.to(self.device, non_blocking=True).float() / 255).permute(0, 3, 1, 2).contiguous()
 
-    def logits(self, images: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            return self.model(images).float()
+    def normalised(self, images: Tensor) -> Tensor:
+        """With `scaled`, the same as `preprocess.normalise`, in torch."""
+        return (images - self.mean) / self.std
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
 
 def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent) -> Checkpoint:
@@ -55,43 +72,73 @@ def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent
     random choice of an epoch follows from the seed and the epoch's number. Raises BadInput, and EdgevitError where the loss
     is no longer a number.
     """
-    data = open_source(train.data, train.seed, train.held_out)
-    train = recipe.resolve(train, data)
-    state, checkpoint = _start(train, data, progress)
-    done, best = run_folder.resume(run, state.model, state.optimiser) if resume else (0, -1.0)
-    assert train.epochs
+    state, checkpoint = _start(train, progress)
+    better, epochs = state.objective.better, state.train.epochs
+    done, best = _resumed(run, state) if resume else (0, math.inf)
+    assert epochs
     with Watch(run, keep=done) as watch:
-        for epoch in range(done + 1, train.epochs + 1):
+        for epoch in range(done + 1, epochs + 1):
             loss = _epoch(state, epoch, progress)
-            val_loss, top1 = evaluate(state.logits, state.images, state.held_out)
-            metrics = {"epoch": float(epoch), "loss": loss, "val_loss": val_loss, "val_top1": top1}
+            metrics = {"epoch": float(epoch), "loss": loss, **_validated(state)}
             checkpoint = dataclasses.replace(checkpoint, metrics=metrics)
-            run_folder.save(run / "last", state.model, checkpoint, state.optimiser)
-            if top1 > best:
-                best = top1
-                run_folder.save(run / "best", state.model, checkpoint)
+            run_folder.save_last(run, state.learner, checkpoint)
+            if _rank(metrics[better], better) < best:
+                best = _rank(metrics[better], better)
+                run_folder.save_best(run, state.learner, checkpoint)
             watch.row(metrics)
     return run_folder.finished(run)
 
 
-def _start(train: TrainConfig, data: Dataset, progress: Progress) -> tuple[Fit, Checkpoint]:
-    config, preprocess = recipe.shape(train, data)
+def _rank(value: float, name: str) -> float:
+    """The smaller the better."""
+    return value if name.endswith("loss") else -value
+
+
+def _resumed(run: Path, state: Fit) -> tuple[int, float]:
+    """The epochs that are done, and the rank of the best so far."""
+    last = run_folder.resume(run, state.learner)
+    better = state.objective.better
+    return int(last.metrics["epoch"]), _rank(run_folder.best_so_far(run, better), better)
+
+
+def _start(train: TrainConfig, progress: Progress) -> tuple[Fit, Checkpoint]:
+    data = choose(train)
     device = choose_device(train.device)
-    torch.manual_seed(train.seed)
-    model = ViT(config).to(device)
-    assert train.lr
+    train, preprocess, model = begin(train, data)
+    model = model.to(device)
     pixels = Pixels(data.train, preprocess, train.on_bad_image, progress)
     held_out = Pixels(data.held_out, preprocess, train.on_bad_image, progress)
-    mean, std = (torch.tensor(v, device=device) for v in (preprocess.mean, preprocess.std))
-    state = Fit(train, model, adamw(model, train.lr, train.weight_decay), pixels, held_out, device, mean, std)
-    train = dataclasses.replace(train, data=_lasting(train.data))
+    objective = _objective(train, model, preprocess, data.labels, device)
+    learner = _learner(train, model, objective)
+    mean, std = (torch.tensor(v, device=device).reshape(1, 3, 1, 1) for v in (preprocess.mean, preprocess.std))
+    state = Fit(train, learner, objective, pixels, held_out, device, mean, std)
+    start, teacher = (lasting(path) if path else None for path in (train.start, train.teacher))
+    labels = () if train.objective == "masked patches" else data.labels
+    checkpoint = Checkpoint(model.config, preprocess, labels, {}, "", versions("torch", "numpy", "pillow"))
+    settings = dataclasses.replace(train, data=lasting(train.data), start=start, teacher=teacher)
     skipped = (*pixels.skipped, *held_out.skipped)
-    return state, Checkpoint(config, preprocess, data.labels, train, {}, "", versions("torch", "numpy", "pillow"), skipped)
+    return state, dataclasses.replace(checkpoint, train=settings, skipped=skipped)
 
 
-def _lasting(data: str) -> str:
-    """A path that still leads there from another working directory; a built-in name as it is."""
-    return str(Path(data).resolve()) if Path(data).exists() else data
+def _objective(
+    train: TrainConfig, model: ViT, preprocess: Preprocess, labels: tuple[str, ...], device: torch.device
+) -> Objective:
+    if train.objective == "masked patches":
+        return MaskedPatches(model.config, preprocess, device)
+    teacher = Teacher(Path(train.teacher), labels, preprocess, device) if train.teacher else None
+    return Supervised(train, len(labels), teacher)
+
+
+def _learner(train: TrainConfig, model: ViT, objective: Objective) -> Learner:
+    if train.freeze:
+        model.requires_grad_(False)
+        for part in (*model.heads(), model.pre_logits):
+            if part is not None:
+                part.requires_grad_(True)
+    for number, block in enumerate(model.blocks):
+        block.drop_path = (train.drop_path or 0.0) * number / max(1, len(model.blocks) - 1)  # type: ignore[assignment]
+    built = optimiser.build(run_folder.parameters(model, objective.extra), train, len(model.blocks))
+    return Learner(model, objective.extra, built, Average(model, train.ema) if train.ema else None)
 
 
 def choose_device(name: str) -> torch.device:
@@ -108,23 +155,27 @@ def choose_device(name: str) -> torch.device:
 
 def _epoch(state: Fit, epoch: int, progress: Progress) -> float:
     """One pass over the training images; the mean loss."""
-    train = state.train
+    train, learner = state.train, state.learner
     assert train.batch and train.epochs
     random = torch.Generator().manual_seed(train.seed * 1_000_003 + epoch)
+    torch.manual_seed(train.seed * 1_000_003 + epoch)  # for stochastic depth, which draws on the device
     order = torch.randperm(len(state.pixels), generator=random)
-    steps = math.ceil(len(order) / train.batch)
+    batches = math.ceil(len(order) / train.batch)
     label = f"epoch {epoch}/{train.epochs}"
-    state.model.train()
+    learner.model.train()
     total = torch.zeros((), device=state.device)
-    for step, (images, classes) in enumerate(_batches(state, order, random)):
-        _set_rate(state, (epoch - 1) * steps + step, train.epochs * steps)
-        loss = F.cross_entropy(state.logits(images), classes, label_smoothing=train.label_smoothing)
-        state.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), CLIP)
-        state.optimiser.step()
+    for number, (images, classes) in enumerate(_batches(state, order, random), start=1):
+        with state.autocast():
+            loss = state.objective.loss(learner.model, images, classes, random)
+        (loss / train.accumulate if train.accumulate > 1 else loss).backward()
+        if number % train.accumulate == 0 or number == batches:
+            _step(
+                state,
+                ((epoch - 1) * batches + number - 1) // train.accumulate,
+                math.ceil(train.epochs * batches / train.accumulate),
+            )
         total += loss.detach() * len(images)
-        progress(label, step + 1, steps)
+        progress(label, number, batches)
     mean = float(total) / len(order)
     if not math.isfinite(mean):
         hint = f"lower --lr (it is {train.lr:g}); the checkpoint of the epoch before is whole"
@@ -132,24 +183,26 @@ def _epoch(state: Fit, epoch: int, progress: Progress) -> float:
     return mean
 
 
+def _step(state: Fit, step: int, steps: int) -> None:
+    train, learner = state.train, state.learner
+    assert train.lr and train.warmup is not None
+    optimiser.set_rate(learner.optimiser, optimiser.learning_rate(step, steps, train.lr, train.warmup))
+    torch.nn.utils.clip_grad_norm_([p for group in learner.optimiser.param_groups for p in group["params"]], optimiser.CLIP)
+    learner.optimiser.step()
+    learner.optimiser.zero_grad(set_to_none=True)
+    if learner.average:
+        learner.average.follow(learner.model, step)
+
+
 def _batches(state: Fit, order: Tensor, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    assert state.train.batch
+    """Normalised images (n, 3, H, W) and classes (n) on the device."""
+    assert state.train.batch and state.train.augment
     for pixels, classes in state.pixels.batches(order, state.train.batch):
-        yield augment(state.images(pixels), AUGMENTS[state.train.augment], random), classes.to(state.device)
+        images = augment(state.scaled(pixels), AUGMENTS[state.train.augment], random)
+        yield state.normalised(images), classes.to(state.device)
 
 
-def _set_rate(state: Fit, step: int, steps: int) -> None:
-    assert state.train.lr
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(step, steps, state.train.lr, state.train.warmup)
-
-
-@torch.inference_mode()
-def evaluate(logits, to_images, held_out: Pixels) -> tuple[float, float]:  # type: ignore[no-untyped-def]
-    """Mean loss and top-1 (a fraction of 1) on the held-out images."""
-    loss, right = 0.0, 0
-    for pixels, classes in held_out.batches(torch.arange(len(held_out)), 256):
-        out = logits(to_images(pixels)).cpu()
-        loss += float(F.cross_entropy(out, classes, reduction="sum"))
-        right += int((out.argmax(1) == classes).sum())
-    return loss / len(held_out), right / len(held_out)
+def _validated(state: Fit) -> dict[str, float]:
+    model = state.learner.shown.eval()
+    with state.autocast():
+        return state.objective.evaluate(model, lambda pixels: state.normalised(state.scaled(pixels)), state.held_out)

@@ -1,23 +1,54 @@
-"""AdamW with warm-up and cosine decay."""
+"""AdamW or SGD with momentum, the learning rate of each layer, and its course: warm-up and cosine decay."""
 
 from __future__ import annotations
 
 import math
+import re
 
 import torch
 from torch import nn
 
+from edgevit.types import TrainConfig
+
 CLIP = 1.0
 """Largest norm of the gradient, as in the paper (appendix B.1)."""
+MOMENTUM = 0.9
+UNDECAYED = ("cls_token", "dist_token", "reg_token", "mask_token", "pos_embed", "pos_rows", "pos_columns", "table")
+"""Last parts of the names of embeddings. They, biases and norms do not decay."""
 
 
-def adamw(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """Matrices and kernels decay; biases, norms, the class token and the positions do not."""
-    decayed = [p for name, p in model.named_parameters() if p.ndim >= 2 and name not in ("cls_token", "pos_embed")]
-    chosen = {id(p) for p in decayed}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.999), fused=True)
+def build(parameters: dict[str, nn.Parameter], train: TrainConfig, depth: int) -> torch.optim.Optimizer:
+    """The optimiser of a resolved `train` for those of the named `parameters` that learn; the encoder has `depth` blocks.
+
+    Every group has the `scale` of its learning rate: layer_decay to the power of the number of layers above (arXiv 2106.08254).
+    """
+    assert train.lr is not None and train.weight_decay is not None and train.layer_decay is not None
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        if parameter.requires_grad:
+            scale = train.layer_decay ** (depth + 1 - layer(name, depth))
+            groups.setdefault((scale, train.weight_decay if _decays(name, parameter) else 0.0), []).append(parameter)
+    made = [{"params": p, "weight_decay": decay, "scale": scale} for (scale, decay), p in groups.items()]
+    if train.optimiser == "sgd":
+        return torch.optim.SGD(made, lr=train.lr, momentum=MOMENTUM, fused=True)
+    return torch.optim.AdamW(made, lr=train.lr, betas=(0.9, 0.999), fused=True)
+
+
+def layer(name: str, depth: int) -> int:
+    """0 for what comes before the blocks, then 1 to `depth`, and one more for what comes after."""
+    block = re.match(r"blocks\.(\d+)\.", name)
+    if block:
+        return int(block[1]) + 1
+    return 0 if name.startswith(("patch_embed.", "cls_token", "dist_token", "reg_token", "mask_token", "pos_")) else depth + 1
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim >= 2 and name.rpartition(".")[2] not in UNDECAYED
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["scale"]
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:

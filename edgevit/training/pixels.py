@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,7 +23,7 @@ class Pixels:
         loader = Loader(images, preprocess, on_bad)
         self.preprocess = preprocess
         self.held = None
-        if len(images) * preprocess.crop**2 * 3 <= HELD_BYTES:
+        if len(images) * math.prod(preprocess.crop) * 3 <= HELD_BYTES:
             pixels, self.classes = loader.everything(progress)
             self.held = torch.from_numpy(pixels)
         else:

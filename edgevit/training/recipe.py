@@ -1,46 +1,121 @@
-"""What a user does not say about training, derived from the data and the machine."""
+"""What a user does not say about training, derived from one dial, the preset, and from the data and the model."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from edgevit.data import preprocess
-from edgevit.data.dataset import Dataset
-from edgevit.types import Preprocess, TrainConfig, ViTConfig
+from edgevit.errors import BadInput
+from edgevit.training.images import Chosen
+from edgevit.types import Checkpoint, Preprocess, Size, TrainConfig, ViTConfig
 from edgevit.vit.config import config
 
 SMALL_IMAGE = 64
 """Pixels; up to here a small model with few patches is the default, above it Ti/16."""
+MANY_IMAGES = 20_000
+"""Photographs from which a model trained from scratch is regularised as DeiT is (arXiv 2012.12877, table 9)."""
 
 
-def resolve(train: TrainConfig, data: Dataset) -> TrainConfig:
-    """`train` with every open choice made. An equal data set gives an equal answer."""
-    size = train.image_size or data.native_size
-    model = train.model or _model(size)
-    augment = "photo" if data.photos else "light"
-    return dataclasses.replace(
-        train,
-        model=model,
-        image_size=size,
-        epochs=train.epochs or _epochs(len(data.train)),
-        batch=train.batch or min(128, max(8, len(data.train) // 16)),
-        lr=train.lr or 0.2 / config(model, size, len(data.labels)).width,
-        augment=augment if train.augment == "auto" else train.augment,
-    )
+def resolve(train: TrainConfig, data: Chosen, start: Checkpoint | None = None) -> TrainConfig:
+    """`train` with every open choice made. Equal data and an equal `start` give an equal answer.
+
+    Presets: `scratch` trains a new model; `finetune` goes on from a checkpoint by AdamW, lower layers more slowly; `paper`
+    fine-tunes as the paper's appendix B.1.1 does; `probe` trains a new head on a frozen encoder. `auto` is `finetune` where
+    there is a checkpoint to start from, else `scratch`.
+    """
+    preset = train.preset if train.preset != "auto" else "finetune" if start else "scratch"
+    size = train.image_size or (start.config.image_size if start else (data.native_size, data.native_size))
+    model = start.config.variant if start else train.model or _model(size)
+    shape = start.config if start else config(model, size, len(data.labels))
+    images = len(data.train)
+    derived: dict[str, Any] = {
+        **_model_options(train, start), **SHARED, **PRESETS[preset](images, data, shape),
+        "model": model, "image_size": size, "preset": preset,
+    }  # fmt: skip
+    if derived["batch"] is None:
+        derived["batch"] = min(derived.pop("largest_batch"), max(8, images // 16))
+    derived.pop("largest_batch", None)
+    said = {name: value for name, value in vars(train).items() if value is not None and name != "preset"}
+    return dataclasses.replace(train, **{**derived, **said})
 
 
-def _model(size: int) -> str:
+SHARED: dict[str, Any] = {
+    "optimiser": "adamw", "batch": None, "largest_batch": 128, "weight_decay": 0.05, "layer_decay": 1.0, "warmup": 0.1,
+    "label_smoothing": 0.1, "mixup": 0.0, "cutmix": 0.0, "erasing": 0.0, "drop_path": 0.0, "ema": 0.0, "freeze": False,
+}  # fmt: skip
+
+
+def _model_options(train: TrainConfig, start: Checkpoint | None) -> dict[str, Any]:
+    if start:
+        c = start.config
+        kept = {"pool": c.pool, "positions": c.positions, "registers": c.registers, "gelu": c.gelu}
+        kept["representation"] = c.representation if train.keep_head else 0
+    else:
+        kept = {"pool": "cls", "positions": "1d", "registers": 0, "gelu": "erf", "representation": 0}
+    if train.distil == "token":
+        kept["pool"] = "distilled"
+    return kept
+
+
+def _scratch(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
+    found = {"lr": 0.2 / shape.width, "augment": _augment(data), "epochs": _epochs(images, 1_500_000, 20, 60)}
+    if data.photos and images >= MANY_IMAGES:
+        found |= {"augment": "strong", "mixup": 0.4, "cutmix": 0.4, "erasing": 0.25, "drop_path": 0.1, "ema": 0.9995}
+        found |= {"epochs": _epochs(images, 10_000_000, 50, 300)}
+    return found
+
+
+def _finetune(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
+    return {
+        "lr": 1e-3, "layer_decay": 0.75, "augment": _augment(data), "epochs": _epochs(images, 60_000, 3, 30), "largest_batch": 64,
+        "drop_path": 0.1 if shape.width > 192 else 0.0,
+    }  # fmt: skip
+
+
+def _paper(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
+    return {
+        "optimiser": "sgd", "lr": 0.01, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": _augment(data),
+        "epochs": _epochs(images, 60_000, 3, 30), "largest_batch": 512,
+    }  # fmt: skip
+
+
+def _probe(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
+    return {
+        "freeze": True, "lr": 3e-3, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": "none",
+        "epochs": _epochs(images, 60_000, 5, 30),
+    }  # fmt: skip
+
+
+PRESETS = {"scratch": _scratch, "finetune": _finetune, "paper": _paper, "probe": _probe}
+
+
+def _augment(data: Chosen) -> str:
+    return "photo" if data.photos else "light"
+
+
+def _model(size: Size) -> str:
     """The largest patch of 4 to 8 pixels that divides a small image: 16 to 64 tokens train best in minutes on a CPU."""
-    patches = [patch for patch in (8, 7, 6, 5, 4) if size % patch == 0]
-    return f"Nano/{patches[0]}" if size <= SMALL_IMAGE and patches else "Ti/16"
+    patches = [patch for patch in (8, 7, 6, 5, 4) if not any(side % patch for side in size)]
+    return f"Nano/{patches[0]}" if max(size) <= SMALL_IMAGE and patches else "Ti/16"
 
 
-def _epochs(images: int) -> int:
-    """Small sets are seen more often: about 1,500,000 images in all, within 20 and 60 passes."""
-    return min(60, max(20, 1_500_000 // images))
+def _epochs(images: int, seen: int, least: int, most: int) -> int:
+    """Small sets are seen more often: about `seen` images in all, within `least` and `most` passes."""
+    return min(most, max(least, seen // images))
 
 
-def shape(train: TrainConfig, data: Dataset) -> tuple[ViTConfig, Preprocess]:
-    """The model and the preprocessing of a resolved `train`. Raises UnknownName and BadInput for what does not fit."""
+def shape(train: TrainConfig, data: Chosen) -> tuple[ViTConfig, Preprocess]:
+    """The model and the preprocessing of a resolved `train` from scratch. Raises UnknownName, BadInput."""
     assert train.model and train.image_size
-    return config(train.model, train.image_size, len(data.labels)), preprocess.default(train.image_size, data.photos)
+    classes = 0 if train.objective == "masked patches" else len(data.labels)
+    return with_options(config(train.model, train.image_size, classes), train), preprocess.default(train.image_size, data.photos)
+
+
+def with_options(shape: ViTConfig, train: TrainConfig) -> ViTConfig:
+    """The shape with the options of a resolved `train`. Raises BadInput for those that do not go together."""
+    names = ("pool", "positions", "registers", "gelu", "representation")
+    try:
+        return dataclasses.replace(shape, **{name: getattr(train, name) for name in names})
+    except ValueError as error:
+        raise BadInput(str(error)) from error

@@ -2,44 +2,110 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from edgevit import checkpoint as checkpoints
 from edgevit.folder import written_whole
+from edgevit.training.average import Average
 from edgevit.training.run_settings import metric
 from edgevit.types import Checkpoint
 from edgevit.vit.model import ViT
 
-OPTIMISER = "optimiser.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+STATE = "training.safetensors"
+"""Beside the weights of `last`: what else a run needs to go on."""
 
 
-def save(into: Path, model: ViT, checkpoint: Checkpoint, optimiser: torch.optim.AdamW | None = None) -> None:
-    """Replace the checkpoint folder `into` by a new one, in one step."""
+@dataclass
+class Learner:
+    """All that changes while a run goes on. `extra` is what the objective needs besides the model."""
+
+    model: ViT
+    extra: nn.Module | None
+    optimiser: torch.optim.Optimizer
+    average: Average | None
+
+    @property
+    def shown(self) -> ViT:
+        """The model that is evaluated and kept."""
+        return self.average.model if self.average else self.model
+
+
+def parameters(model: ViT, extra: nn.Module | None) -> dict[str, nn.Parameter]:
+    return dict(model.named_parameters()) | (dict(extra.named_parameters()) if extra else {})
+
+
+def save_best(run: Path, learner: Learner, checkpoint: Checkpoint) -> None:
+    _replace(run / "best", learner.shown, checkpoint, None)
+
+
+def save_last(run: Path, learner: Learner, checkpoint: Checkpoint) -> None:
+    _replace(run / "last", learner.model, checkpoint, _state(learner))
+
+
+def _replace(into: Path, model: ViT, checkpoint: Checkpoint, state: dict[str, Tensor] | None) -> None:
     with written_whole(into, checkpoints.RECORD, force=True) as partial:
         checkpoints.save(partial, model, checkpoint)
-        if optimiser:
-            checkpoints.write_tensors(_moments(model, optimiser), partial / OPTIMISER)
+        if state is not None:
+            checkpoints.write_tensors(state, partial / STATE)
 
 
-def _moments(model: ViT, optimiser: torch.optim.AdamW) -> dict[str, torch.Tensor]:
-    names = {id(p): name for name, p in model.named_parameters()}
-    return {f"{names[id(p)]}/{key}": state[key].cpu() for p, state in optimiser.state.items() for key in MOMENTS}
+def _state(learner: Learner) -> dict[str, Tensor]:
+    names = {id(p): name for name, p in parameters(learner.model, learner.extra).items()}
+    state = {
+        f"optimiser/{names[id(p)]}/{key}": value
+        for p, values in learner.optimiser.state.items()
+        for key, value in values.items()
+        if isinstance(value, Tensor)
+    }
+    if learner.extra:
+        state |= {f"extra/{name}": value for name, value in learner.extra.state_dict().items()}
+    if learner.average:
+        state |= {f"average/{name}": value for name, value in learner.average.model.state_dict().items()}
+    return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
 
-def resume(run: Path, model: ViT, optimiser: torch.optim.AdamW) -> tuple[int, float]:
-    """Fill model and optimiser from the last checkpoint of `run`; return its epoch, and the best top-1 so far."""
+def resume(run: Path, learner: Learner) -> Checkpoint:
+    """Fill the learner from the last checkpoint of `run`, and return its record. Raises DamagedFile where they do not fit."""
     checkpoint, saved = checkpoints.load(run / "last")
-    model.load_state_dict(saved.state_dict())
-    file = run / "last" / OPTIMISER
+    learner.model.load_state_dict(saved.state_dict())
+    file = run / "last" / STATE
     tensors = checkpoints.read_tensors(file)
-    shapes = {f"{name}/{key}": () if key == "step" else tuple(p.shape) for name, p in model.named_parameters() for key in MOMENTS}
-    checkpoints.match(tensors, shapes, file)
-    for name, p in model.named_parameters():
-        optimiser.state[p] = {k: tensors[f"{name}/{k}"].to("cpu" if k == "step" else p.device) for k in MOMENTS}
-    return int(metric(checkpoint, "epoch")), metric(checkpoints.read(run / "best"), "val_top1")
+    checkpoints.match(tensors, _shapes(learner), file)
+    for name, p in parameters(learner.model, learner.extra).items():
+        if p.requires_grad:
+            keys = _keys(learner.optimiser)
+            learner.optimiser.state[p] = {
+                k: tensors[f"optimiser/{name}/{k}"].to("cpu" if k == "step" else p.device) for k in keys
+            }
+    for kind, module in (("extra", learner.extra), ("average", learner.average and learner.average.model)):
+        if module:
+            module.load_state_dict({n.removeprefix(f"{kind}/"): t for n, t in tensors.items() if n.startswith(f"{kind}/")})
+    return checkpoint
+
+
+def _keys(optimiser: torch.optim.Optimizer) -> tuple[str, ...]:
+    return ("momentum_buffer",) if isinstance(optimiser, torch.optim.SGD) else ("exp_avg", "exp_avg_sq", "step")
+
+
+def _shapes(learner: Learner) -> dict[str, tuple[int, ...]]:
+    found = {
+        f"optimiser/{name}/{key}": () if key == "step" else tuple(p.shape)
+        for name, p in parameters(learner.model, learner.extra).items()
+        for key in _keys(learner.optimiser)
+        if p.requires_grad
+    }
+    for kind, module in (("extra", learner.extra), ("average", learner.average and learner.average.model)):
+        if module:
+            found |= {f"{kind}/{name}": tuple(t.shape) for name, t in module.state_dict().items()}
+    return found
+
+
+def best_so_far(run: Path, name: str) -> float:
+    return metric(checkpoints.read(run / "best"), name)
 
 
 def finished(run: Path) -> Checkpoint:

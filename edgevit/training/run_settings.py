@@ -49,6 +49,8 @@ def unfinished(out: Path) -> tuple[Path, TrainConfig]:
     for run in (_beside(out), out):
         if (run / "last" / checkpoints.RECORD).exists():
             last = checkpoints.read(run / "last")
+            if last.train is None:
+                raise DamagedFile(f"{last.folder}: no settings of a training", "edgevit train did not make it")
             if last.train.epochs and metric(last, "epoch") >= last.train.epochs and run == out:
                 raise BadInput(f"nothing left to resume: {out} has all its {last.train.epochs} epochs")
             return run, last.train

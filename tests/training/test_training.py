@@ -15,11 +15,13 @@ from PIL import Image
 
 from edgevit import checkpoint as checkpoints
 from edgevit.data.augment import AUGMENTS, augment
-from edgevit.data.dataset import Dataset, Images
+from edgevit.data.dataset import Images
 from edgevit.errors import BadInput, EdgevitError
-from edgevit.training import recipe, run_settings, watch
-from edgevit.training.fit import Fit, choose_device, fit
-from edgevit.training.optimiser import adamw, learning_rate
+from edgevit.training import optimiser, recipe, run_folder, run_settings, watch
+from edgevit.training.fit import choose_device, fit
+from edgevit.training.images import Chosen
+from edgevit.training.optimiser import learning_rate
+from edgevit.training.supervised import Supervised
 from edgevit.types import TrainConfig
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
@@ -60,7 +62,7 @@ def _stop_after(run: Path, epoch: int) -> None:
 
 
 def test_loss_that_is_no_number_stops_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fit, "logits", lambda self, images: self.model(images) * float("nan"))
+    monkeypatch.setattr(Supervised, "loss", lambda self, model, images, *rest: model(images).mean() * float("nan"))
     with pytest.raises(EdgevitError, match="no longer a number, in epoch 1") as caught:
         fit(TINY, tmp_path / "run", resume=False)
     assert "--lr" in caught.value.hint
@@ -77,8 +79,11 @@ def test_learning_rate_warms_up_and_decays() -> None:
 
 
 def test_only_matrices_decay() -> None:
-    model = ViT(config("Pico/8", 16, 3))
-    decayed, rest = adamw(model, 1e-3, 0.05).param_groups
+    model = ViT(config("Pico/8", (16, 16), 3))
+    train = TrainConfig("x", lr=1e-3, weight_decay=0.05, layer_decay=1.0, optimiser="adamw")
+    decayed, rest = optimiser.build(run_folder.parameters(model, None), train, 4).param_groups
+    if decayed["weight_decay"] == 0:
+        decayed, rest = rest, decayed
     names = {id(p): name for name, p in model.named_parameters()}
     assert {names[id(p)].rpartition(".")[2] for p in decayed["params"]} == {"weight"}
     assert {"cls_token", "pos_embed", "norm.weight", "head.bias"} <= {names[id(p)] for p in rest["params"]}
@@ -86,18 +91,19 @@ def test_only_matrices_decay() -> None:
 
 
 def test_defaults_follow_the_data() -> None:
-    def source(n: int, size: int, photos: bool) -> Dataset:
+    def source(n: int, size: int, photos: bool) -> Chosen:
         images = Images([""] * n, np.zeros(n, np.int64), lambda i: Image.new("L", (1, 1)))
-        return Dataset("x", ("a", "b"), images, images, size, photos)
+        return Chosen("x", ("a", "b"), images, images, size, photos)
 
     small = recipe.resolve(TrainConfig("x"), source(60_000, 28, False))
     photos = recipe.resolve(TrainConfig("x"), source(3_000, 224, True))
-    assert (photos.model, photos.image_size, photos.augment) == ("Ti/16", 224, "photo")
-    assert small.image_size == 28 and small.epochs and photos.epochs and small.epochs < photos.epochs
+    assert (photos.model, photos.image_size, photos.augment) == ("Ti/16", (224, 224), "photo")
+    assert small.image_size == (28, 28) and small.epochs and photos.epochs and small.epochs < photos.epochs
     config_, preprocess = recipe.shape(small, source(60_000, 28, False))
-    assert config_.image_size % config_.patch == 0 and preprocess.crop == 28 and config_.classes == 2
-    said = TrainConfig("x", model="S/16", epochs=3, batch=7, lr=0.5, augment="none", image_size=32)
-    assert recipe.resolve(said, source(10, 28, False)) == said
+    assert config_.grid == (4, 4) and preprocess.crop == (28, 28) and config_.classes == 2
+    said = TrainConfig("x", model="S/16", epochs=3, batch=7, lr=0.5, augment="none", image_size=(32, 32))
+    found = recipe.resolve(said, source(10, 28, False))
+    assert all(getattr(found, name) == value for name, value in vars(said).items() if value is not None and name != "preset")
 
 
 def test_augmentation_stays_in_range_and_off_means_off() -> None:

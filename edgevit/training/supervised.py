@@ -1,0 +1,84 @@
+"""Learning the classes: cross-entropy with smoothed and mixed labels, and what a teacher says of the same images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgevit import checkpoint as checkpoints
+from edgevit.errors import BadInput
+from edgevit.training.mix import erased, mixed
+from edgevit.training.pixels import Pixels
+from edgevit.types import Preprocess, TrainConfig
+from edgevit.vit.model import ViT
+
+TEMPERATURE, SHARE = 3.0, 0.5
+"""Of soft distillation: what softens both probabilities (arXiv 1503.02531), and the teacher's share of the loss."""
+
+
+class Teacher:
+    """A checkpoint that answers the images of another preprocessing: they are normalised as its own, and resized to its size."""
+
+    def __init__(self, folder: Path, labels: tuple[str, ...], seen: Preprocess, device: torch.device) -> None:
+        record, model = checkpoints.load(folder)
+        if record.labels != labels:
+            raise BadInput(
+                f"the teacher {folder} knows other classes than the images", "a teacher and its student have the same classes"
+            )
+        self.model, self.size = model.to(device).requires_grad_(False), record.config.image_size
+        ours, its = (
+            [torch.tensor(v, device=device).reshape(1, 3, 1, 1) for v in (p.mean, p.std)] for p in (seen, record.preprocess)
+        )
+        self.gain, self.shift = ours[1] / its[1], (ours[0] - its[0]) / its[1]
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        images = images * self.gain + self.shift
+        if tuple(images.shape[-2:]) != self.size:
+            images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
+        return self.model(images)
+
+
+class Supervised:
+    """The objective `classes`. Its best checkpoint has the highest top-1 on the held-out images."""
+
+    better = "val_top1"
+
+    def __init__(self, train: TrainConfig, classes: int, teacher: Teacher | None) -> None:
+        self.train, self.classes, self.teacher = train, classes, teacher
+        self.extra: nn.Module | None = None
+
+    def loss(self, model: ViT, images: Tensor, classes: Tensor, random: torch.Generator) -> Tensor:
+        """Normalised images (n, 3, H, W) and their classes (n) to the mean loss."""
+        train, targets = self.train, classes
+        if train.mixup or train.cutmix:
+            targets = F.one_hot(classes, self.classes).float()
+            images, targets = mixed(images, targets, train.mixup or 0.0, train.cutmix or 0.0, random)
+        images = erased(images, train.erasing, random) if train.erasing else images
+        first, *second = (logits.float() for logits in model.answers(model.encode(model.embed(model.patch_embed(images)))))
+        own = F.cross_entropy(first, targets, label_smoothing=train.label_smoothing or 0.0)
+        if self.teacher is None:
+            return (
+                own
+                if not second
+                else (own + F.cross_entropy(second[0], targets, label_smoothing=train.label_smoothing or 0.0)) / 2
+            )
+        said = self.teacher(images).float()
+        if second:  # DeiT's hard distillation, its equation 3
+            return (own + F.cross_entropy(second[0], said.argmax(1))) / 2
+        softened = F.log_softmax(first / TEMPERATURE, 1), F.log_softmax(said / TEMPERATURE, 1)
+        taught = F.kl_div(*softened, reduction="batchmean", log_target=True) * TEMPERATURE**2
+        return (1 - SHARE) * own + SHARE * taught
+
+    @torch.inference_mode()
+    def evaluate(self, model: ViT, to_images, held_out: Pixels) -> dict[str, float]:  # type: ignore[no-untyped-def]
+        """Mean loss and top-1 (a fraction of 1) on the held-out images."""
+        loss, right = 0.0, 0
+        for pixels, classes in held_out.batches(torch.arange(len(held_out)), 256):
+            out = model(to_images(pixels)).float().cpu()
+            loss += float(F.cross_entropy(out, classes, reduction="sum"))
+            right += int((out.argmax(1) == classes).sum())
+        return {"val_loss": loss / len(held_out), "val_top1": right / len(held_out)}

@@ -1,0 +1,246 @@
+"""What a training may begin with, and how it may learn: presets, checkpoints, mixing, distilling, averaging, pre-training."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+
+from edgevit import checkpoint as checkpoints
+from edgevit.data.augment import AUGMENTS, augment
+from edgevit.data.dataset import Images
+from edgevit.data.randaugment import OPERATIONS, randaugment
+from edgevit.errors import BadInput
+from edgevit.training import recipe, watch
+from edgevit.training.average import Average
+from edgevit.training.fit import fit
+from edgevit.training.images import Chosen
+from edgevit.training.masked import MaskedPatches
+from edgevit.training.mix import erased, mixed
+from edgevit.training.optimiser import layer
+from edgevit.types import Checkpoint, Preprocess, TrainConfig
+from edgevit.vit.config import config
+from edgevit.vit.model import ViT
+
+TINY = TrainConfig(data="digits", model="Pico/8", epochs=2, batch=256, lr=3e-3, fraction=0.5)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("start") / "run"
+    fit(dataclasses.replace(TINY, epochs=3, representation=32, registers=2), run, resume=False)
+    return run
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "sgd": {"optimiser": "sgd", "lr": 0.05},
+    "mixed": {"mixup": 0.5, "cutmix": 0.5, "erasing": 0.3, "augment": "strong"},
+    "average": {"ema": 0.9, "drop_path": 0.2},
+    "accumulated": {"accumulate": 2, "layer_decay": 0.7},
+    "masked": {"objective": "masked patches"},
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS.keys())
+def test_learns_and_resumes_bit_for_bit(option: dict[str, Any], tmp_path: Path) -> None:
+    train = dataclasses.replace(TINY, **option)
+    best = fit(train, tmp_path / "whole", resume=False)
+    rows = watch.read(tmp_path / "whole" / watch.LINES)
+    assert rows[1]["loss"] < rows[0]["loss"] and len(best.labels) == best.config.classes
+
+    def stop(label: str, done: float, total: float | None) -> None:
+        if label.startswith("epoch 2/") and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(train, tmp_path / "cut", resume=False, progress=stop)
+    fit(train, tmp_path / "cut", resume=True)
+    for name in ("best", "last"):
+        whole, cut = (safetensors.numpy.load_file(tmp_path / run / name / checkpoints.WEIGHTS) for run in ("whole", "cut"))
+        assert whole.keys() == cut.keys() and all(np.array_equal(whole[key], cut[key]) for key in whole)
+
+
+def test_fine_tuning_keeps_the_encoder_and_makes_a_new_head(start: Path, tmp_path: Path) -> None:
+    found = fit(
+        TrainConfig("digits", start=str(start), epochs=1, image_size=(48, 48), fraction=0.5), tmp_path / "run", resume=False
+    )
+    assert found.train and (found.train.preset, found.train.layer_decay, found.train.model) == ("finetune", 0.75, "Pico/8")
+    assert (found.config.image_size, found.config.representation, found.config.registers) == ((48, 48), 0, 2)
+    assert found.preprocess.crop == (48, 48)
+
+
+def test_probe_trains_the_head_alone(start: Path, tmp_path: Path) -> None:
+    fit(TrainConfig("digits", start=str(start), preset="probe", epochs=2, fraction=0.5), tmp_path / "run", resume=False)
+    before, after = (checkpoints.load(path)[1].state_dict() for path in (start, tmp_path / "run"))
+    changed = {name for name in after if name in before and not torch.equal(before[name], after[name])}
+    assert changed <= {"head.weight", "head.bias"} and "head.bias" in changed
+
+
+def test_kept_head_answers_as_before(start: Path, tmp_path: Path) -> None:
+    settings = TrainConfig("digits", start=str(start), keep_head=True, epochs=1, lr=1e-12, fraction=0.5)
+    found = fit(settings, tmp_path / "run", resume=False)
+    assert found.metrics["val_top1"] == pytest.approx(checkpoints.read(start).metrics["val_top1"], abs=1e-6)
+    assert found.config.representation == 32
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "Nano/8"}, "is Pico/8, not Nano/8"),
+        ({"positions": "2d"}, "has positions 1d, not 2d"),
+        ({"image_size": (30, 30)}, "does not divide image size 30"),
+        ({"preset": "scratch"}, "starts from nothing"),
+    ],
+)
+def test_what_a_checkpoint_cannot_become(change: dict[str, Any], words: str, start: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=words):
+        fit(dataclasses.replace(TrainConfig("digits", start=str(start), epochs=1), **change), tmp_path / "run", resume=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("distil", ["soft", "token"])
+def test_distillation(distil: str, start: Path, tmp_path: Path) -> None:
+    train = dataclasses.replace(TINY, teacher=str(start), distil=distil, image_size=(16, 16))
+    found = fit(train, tmp_path / "run", resume=False)
+    assert found.config.pool == ("distilled" if distil == "token" else "cls")
+    rows = watch.read(tmp_path / "run" / watch.LINES)
+    assert rows[1]["loss"] < rows[0]["loss"]
+
+
+def test_teacher_of_other_classes_is_refused(start: Path, tmp_path: Path) -> None:
+    record, model = checkpoints.load(start)
+    (tmp_path / "other").mkdir()
+    checkpoints.save(tmp_path / "other", model, dataclasses.replace(record, labels=tuple("abcdefghij")))
+    with pytest.raises(BadInput, match="knows other classes"):
+        fit(dataclasses.replace(TINY, teacher=str(tmp_path / "other")), tmp_path / "run", resume=False)
+
+
+def test_pretrained_encoder_is_fine_tuned(tmp_path: Path) -> None:
+    found = fit(dataclasses.replace(TINY, objective="masked patches"), tmp_path / "pre", resume=False)
+    assert (found.labels, found.config.classes) == ((), 0) and found.metrics["val_colours"] > 0
+    tuned = fit(TrainConfig("digits", start=str(tmp_path / "pre"), epochs=1, fraction=0.3), tmp_path / "tuned", resume=False)
+    assert tuned.config.classes == 10
+
+
+def test_colours_of_patches() -> None:
+    shape = config("Pico/8", (16, 16), 0)
+    objective = MaskedPatches(shape, Preprocess((16, 16), (16, 16)), torch.device("cpu"))
+    images = torch.zeros(1, 3, 16, 16)
+    images[0, 0, :8, :8], images[0, 1, :8, 8:], images[0, 2, 8:, :8] = 1.0, 0.99, 0.126
+    normalised = (images - 0.5) / 0.5
+    assert objective.colours(normalised).tolist() == [[7 << 6, 7 << 3, 1, 0]]
+
+
+def test_corrupted_patches_are_predicted_without_being_seen() -> None:
+    """The gradient of the loss reaches pixels of a masked patch by no way."""
+    torch.manual_seed(0)
+    shape = config("Pico/8", (16, 16), 0)
+    model, objective = ViT(shape), MaskedPatches(shape, Preprocess((16, 16), (16, 16)), torch.device("cpu"))
+    torch.nn.init.normal_(objective.predictor.colours.weight)
+    images = torch.randn(32, 3, 16, 16, requires_grad=True)
+    objective.loss(model, images, torch.zeros(32), torch.Generator().manual_seed(0)).backward()
+    seen = torch.nn.functional.avg_pool2d(images.grad.abs().sum(1, keepdim=True), 8).flatten() > 0
+    assert 0.5 < seen.float().mean() < 0.75  # 40 % are masked, and some of the rest stand in for others
+
+
+def _source(n: int, size: int, photos: bool) -> Chosen:
+    images = Images([""] * n, np.zeros(n, np.int64), lambda i: None)  # type: ignore[arg-type,return-value]
+    return Chosen("x", ("a", "b"), images, images, size, photos)
+
+
+def test_the_dial() -> None:
+    """Each preset says everything, by data and model; what the user says stays."""
+    start = Checkpoint(config("Ti/16", (224, 224), 2), Preprocess((256, 256), (224, 224)), ("a", "b"), {}, "", {})
+    for preset, given in (("scratch", None), ("finetune", start), ("paper", start), ("probe", start)):
+        found = recipe.resolve(TrainConfig("x", preset=preset), _source(8000, 32, True), given)
+        undecided = {name for name, value in vars(found).items() if value is None} - {"start", "teacher", "distil"}
+        assert not undecided, preset
+    paper = recipe.resolve(TrainConfig("x", preset="paper"), _source(80_000, 224, True), start)
+    assert (paper.optimiser, paper.weight_decay, paper.batch, paper.label_smoothing) == ("sgd", 0.0, 512, 0.0)
+    assert recipe.resolve(TrainConfig("x"), _source(100, 32, True), start).preset == "finetune"
+    many, few = (recipe.resolve(TrainConfig("x"), _source(n, 224, True)) for n in (100_000, 1000))
+    assert many.mixup and many.augment == "strong" and many.ema and not few.mixup and few.augment == "photo"
+    assert recipe.resolve(TrainConfig("x", mixup=0.0), _source(100_000, 224, True)).mixup == 0.0
+
+
+def test_layers_of_parameters() -> None:
+    names = [
+        "patch_embed.proj.weight",
+        "pos_embed",
+        "reg_token",
+        "blocks.0.norm1.weight",
+        "blocks.11.mlp.fc2.bias",
+        "norm.bias",
+        "head.weight",
+    ]
+    assert [layer(name, 12) for name in names] == [0, 0, 0, 1, 12, 13, 13]
+
+
+def test_mixing() -> None:
+    random = torch.Generator().manual_seed(0)
+    images, targets = torch.rand(8, 3, 16, 16), torch.eye(8)
+    assert mixed(images, targets, 0.0, 0.0, random)[0] is images
+    for mixup, cutmix in ((1.0, 0.0), (0.0, 1.0)):
+        found, shares = mixed(images, targets, mixup, cutmix, random)
+        assert not torch.equal(found, images) and found.min() >= 0 and found.max() <= 1
+        assert torch.allclose(shares.sum(1), torch.ones(8)) and torch.equal(images, images.clone())
+    whole = torch.zeros(8, 3, 16, 16)
+    whole[0] = 1
+    found, shares = mixed(whole, targets, 0.0, 1.0, random)
+    assert torch.allclose(found.mean((1, 2, 3)), shares[:, 0], atol=1e-6)  # the share of a label is the share of its pixels
+
+
+def test_erasing() -> None:
+    images = torch.zeros(64, 3, 16, 16)
+    found = erased(images, 0.5, torch.Generator().manual_seed(0))
+    hit = (found != 0).flatten(1).any(1)
+    assert 0.3 < hit.float().mean() < 0.7 and not images.any()
+    assert erased(images, 0.0, torch.Generator()) is images
+
+
+@pytest.mark.parametrize("number", range(len(OPERATIONS)))
+def test_operations_of_randaugment(number: int) -> None:
+    """Full strength changes an image within bounds, each way; no strength leaves it, but for those that know none."""
+    images = torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.05
+    strong = OPERATIONS[number](images, torch.tensor([1.0, -1.0, 1.0, -1.0]).reshape(-1, 1, 1, 1))
+    assert strong.shape == images.shape and strong.isfinite().all()
+    assert number == 0 or not torch.allclose(strong, images, atol=1e-2)
+    still = OPERATIONS[number](images, torch.zeros(4, 1, 1, 1))
+    assert number in (1, 2) or torch.allclose(still, images, atol=1 / 255)
+
+
+def test_randaugment_is_the_same_for_the_same_numbers() -> None:
+    images = torch.rand(16, 3, 12, 12)
+    once, again = (randaugment(images, 2, 0.5, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(once, again) and not torch.equal(once, images) and once.min() >= 0 and once.max() <= 1
+    assert not torch.equal(augment(images, AUGMENTS["strong"], torch.Generator()), images)
+
+
+def test_equalised_channel_is_even() -> None:
+    image = (torch.arange(256).reshape(1, 1, 16, 16) / 255).pow(3).expand(1, 3, -1, -1)
+    found = OPERATIONS[2](image, torch.ones(1, 1, 1, 1))
+    assert found.min() == 0 and found.max() == 1
+    assert found.mean() > image.mean() + 0.1
+
+
+def test_average_follows() -> None:
+    model = ViT(config("Pico/8", (16, 16), 4))
+    average = Average(model, 0.5)
+    torch.nn.init.ones_(model.head.bias)
+    average.follow(model, step=0)
+    first = average.model.head.bias[0].item()
+    average.follow(model, step=1000)
+    assert first == pytest.approx(0.9) and average.model.head.bias[0].item() == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(
+    "change", [{"mixup": 0.7, "cutmix": 0.7}, {"keep_head": True}, {"distil": "soft"}, {"optimiser": "lion"}, {"ema": 2.0}]
+)
+def test_settings_that_cannot_be(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        TrainConfig("digits", **change)
