@@ -9,6 +9,7 @@ import torch
 
 from converters import Converted
 from converters.linear import dequantized
+from converters.rewrite import for_coreml
 from edgevit.lean import COREML_EXTRAS, without
 from edgevit.types import Delegation, Progress, QuantRecipe
 from edgevit.vit.model import ViT
@@ -22,16 +23,16 @@ UNKNOWN = Delegation(reason="Core ML chooses the unit for each operation on the 
 
 
 def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> Converted:
-    size = model.config.image_size
+    height, width = model.config.image_size
     progress("exporting", 0, 3)
-    exported = torch.export.export(dequantized(model).eval(), (torch.zeros(1, 3, size, size),)).run_decompositions({})
+    exported = torch.export.export(for_coreml(dequantized(model)), (torch.zeros(1, 3, height, width),)).run_decompositions({})
     progress("converting to Core ML", 1, 3)
     package = ct.convert(
         exported,
         convert_to="mlprogram",
         minimum_deployment_target=ct.target.iOS17,
         compute_precision=ct.precision.FLOAT32 if recipe.name == "fp32" else ct.precision.FLOAT16,
-        inputs=[ct.TensorType("images", (1, 3, size, size), np.float32)],
+        inputs=[ct.TensorType("images", (1, 3, height, width), np.float32)],
         outputs=[ct.TensorType("logits", dtype=np.float32)],
         skip_model_load=True,
     )

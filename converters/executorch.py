@@ -18,9 +18,9 @@ FILE = "model.pte"
 
 
 def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> Converted:
-    size = model.config.image_size
+    height, width = model.config.image_size
     progress("re-authoring", 0, 3)
-    exported = torch.export.export(for_xnnpack(model), (torch.zeros(1, 3, size, size),))
+    exported = torch.export.export(for_xnnpack(model), (torch.zeros(1, 3, height, width),))
     progress("lowering to XNNPACK", 1, 3)
     edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
     info = get_delegation_info(edge.exported_program().graph_module)

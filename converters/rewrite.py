@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from converters.fixed import FixedRelative, fixed
 from converters.linear import after_affine, dequantized, quantized, rows, scaled
 from edgevit.errors import EdgevitError
 from edgevit.vit.model import Block, ViT
@@ -73,22 +74,26 @@ class GainFirstNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over (1, T, width), or of the class token alone to all tokens where `last`: (1, 1, width)."""
+    """Self-attention over (1, T, width), where the first `asking` tokens alone ask: (1, asking, width)."""
 
-    def __init__(self, block: Block, last: bool) -> None:
+    def __init__(self, block: Block, asking: int) -> None:
         super().__init__()
-        width, self.heads, self.last = block.attn.proj.in_features, block.attn.heads, last
+        width, self.heads, self.asking = block.attn.proj.in_features, block.attn.heads, asking
         self.norm, qkv = normed(block.norm1, block.attn.qkv)
         self.q = scaled(rows(qkv, 0, width), (width // self.heads) ** -0.5)
         self.k = rows(qkv, width, 2 * width)
         self.v = rows(qkv, 2 * width, 3 * width)
         self.proj = copy.deepcopy(block.attn.proj)
+        relative = block.attn.relative
+        self.keys = nn.Parameter(relative.keys[:asking], requires_grad=False) if isinstance(relative, FixedRelative) else None
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(x)
-        q = self._split(self.q(x[:, :1] if self.last else x))
-        weights = torch.softmax(torch.bmm(q, self._split(self.k(x)).transpose(1, 2)), dim=-1)
-        mixed = torch.bmm(weights, self._split(self.v(x)))
+        q = self._split(self.q(_first(x, self.asking)))
+        logits = torch.bmm(q, self._split(self.k(x)).transpose(1, 2))
+        if self.keys is not None:
+            logits = logits + torch.bmm(q.transpose(0, 1), self.keys).transpose(0, 1)
+        mixed = torch.bmm(torch.softmax(logits, dim=-1), self._split(self.v(x)))
         return self.proj(mixed.transpose(0, 1).reshape(1, q.shape[1], -1))
 
     def _split(self, x: Tensor) -> Tensor:
@@ -96,49 +101,98 @@ class Attention(nn.Module):
         return x.reshape(x.shape[1], self.heads, -1).transpose(0, 1)
 
 
+def _first(x: Tensor, tokens: int) -> Tensor:
+    """A slice that takes everything would be an operator for nothing."""
+    return x if x.shape[1] == tokens else x[:, :tokens]
+
+
 class Mlp(nn.Module):
     def __init__(self, block: Block) -> None:
         super().__init__()
         self.norm, self.fc1 = normed(block.norm2, block.mlp.fc1)
-        self.fc2 = copy.deepcopy(block.mlp.fc2)
+        self.fc2, self.approximate = copy.deepcopy(block.mlp.fc2), block.mlp.approximate
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(nn.functional.gelu(self.fc1(self.norm(x))))
+        return self.fc2(nn.functional.gelu(self.fc1(self.norm(x)), approximate=self.approximate))
 
 
 class Encoder(nn.Module):
-    def __init__(self, block: Block, last: bool) -> None:
+    def __init__(self, block: Block, asking: int) -> None:
         super().__init__()
-        self.attention, self.mlp, self.last = Attention(block, last), Mlp(block), last
+        self.attention, self.mlp, self.asking = Attention(block, asking), Mlp(block), asking
 
     def forward(self, x: Tensor) -> Tensor:
-        x = (x[:, :1] if self.last else x) + self.attention(x)
+        x = _first(x, self.asking) + self.attention(x)
         return x + self.mlp(x)
 
 
+class Answer(nn.Module):
+    """The encoded tokens that are read (1, n, width) to logits (1, 1, classes): norm, representation layer, head."""
+
+    def __init__(self, norm: nn.LayerNorm, before: nn.Linear | None, head: nn.Linear) -> None:
+        super().__init__()
+        self.norm, self.first = normed(norm, before or head)
+        self.second = copy.deepcopy(head) if before else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(self.norm(x))
+        return x if self.second is None else self.second(torch.tanh(x))
+
+
+class MeanAnswer(nn.Module):
+    """The patches (1, n, width) to the logits of the mean over them (1, 1, classes), taken before the maps: they are linear."""
+
+    def __init__(self, norm: nn.LayerNorm, before: nn.Linear | None, head: nn.Linear, tokens: int) -> None:
+        super().__init__()
+        self.norm, self.first = normed(norm, before or head)
+        self.second = copy.deepcopy(head) if before else None
+        self.mean = nn.Parameter(torch.full((1, 1, tokens), 1 / tokens, dtype=norm.weight.dtype), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(torch.bmm(self.mean, self.norm(x)))
+        return x if self.second is None else self.second(torch.tanh(x))
+
+
 class XnnpackViT(nn.Module):
-    """One image (1, 3, S, S) to logits (1, classes): `vit` in the words of XNNPACK."""
+    """One image (1, 3, H, W) to logits (1, classes): `vit` in the words of XNNPACK."""
 
     def __init__(self, vit: ViT) -> None:
         super().__init__()
-        positions = vit.pos_embed.detach()
-        self.patches = copy.deepcopy(vit.patch_embed.proj).requires_grad_(False)
-        self.class_token = nn.Parameter(vit.cls_token.detach() + positions[:, :1], requires_grad=False)
-        self.positions = nn.Parameter(positions[:, 1:].clone(), requires_grad=False)
-        blocks = [block for block in vit.blocks if isinstance(block, Block)]
-        self.blocks = nn.Sequential(*(Encoder(b, last=i == len(blocks) - 1) for i, b in enumerate(blocks)))
-        self.norm, self.head = normed(vit.norm, vit.head)
+        vit, config = fixed(vit), vit.config
+        self.patches = nn.Sequential(vit.patch_embed.backbone, vit.patch_embed.proj).requires_grad_(False)
+        self.prefix, self.positions = (_constant(tensor) for tensor in (vit.prefix(), vit.positions()))
+        asking = [config.tokens] * (config.depth - 1) + [config.class_tokens or config.tokens]
+        self.blocks = nn.Sequential(*map(Encoder, vit.layers(), asking))
+        self.before = config.prefix
+        self.answers = nn.ModuleList(Answer(vit.norm, vit.pre_logits, head) for head in vit.heads())
+        if config.pool == "mean":
+            self.answers = nn.ModuleList([MeanAnswer(vit.norm, vit.pre_logits, vit.heads()[0], config.patches)])
+        self.mean = config.pool == "mean"
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.patches(images)
-        x = x.reshape(1, x.shape[1], -1).transpose(1, 2) + self.positions
-        x = self.blocks(torch.cat([self.class_token, x], dim=1))
-        return self.head(self.norm(x)).reshape(1, -1)
+        x = x.reshape(1, x.shape[1], -1).transpose(1, 2)
+        x = x if self.positions is None else x + self.positions
+        x = self.blocks(x if self.prefix is None else torch.cat([self.prefix, x], dim=1))
+        if self.mean:
+            return self.answers[0](x[:, self.before :] if self.before else x).reshape(1, -1)
+        if len(self.answers) == 1:  # then one token is left, and a slice of it would be an operator for nothing
+            return self.answers[0](x).reshape(1, -1)
+        return ((self.answers[0](x[:, :1]) + self.answers[1](x[:, 1:])) * 0.5).reshape(1, -1)
+
+
+def _constant(tensor: Tensor | None) -> nn.Parameter | None:
+    return None if tensor is None else nn.Parameter(tensor.detach().clone(), requires_grad=False)
 
 
 def for_xnnpack(vit: ViT) -> nn.Module:
     """`vit` re-authored for ExecuTorch. Raises EdgevitError where the rewrite is not exact."""
     return _proven(vit, XnnpackViT)
+
+
+def for_coreml(vit: ViT) -> nn.Module:
+    """`vit` with what never changes made constant. Raises EdgevitError where the rewrite is not exact."""
+    return _proven(vit, fixed)
 
 
 def for_tflite(vit: ViT) -> nn.Module:
@@ -147,7 +201,7 @@ def for_tflite(vit: ViT) -> nn.Module:
 
 
 def _gain_first(vit: ViT) -> nn.Module:
-    vit = copy.deepcopy(vit)
+    vit = fixed(vit)
     for module in list(vit.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.LayerNorm):
@@ -159,8 +213,8 @@ def _gain_first(vit: ViT) -> nn.Module:
 def _proven(vit: ViT, rewrite: Callable[[ViT], nn.Module]) -> nn.Module:
     """The rewritten `vit`, after the same rewrite of its float64 twin has given the twin's logits."""
     twin = dequantized(vit).double()
-    size = vit.config.image_size
-    image = torch.randn(1, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    height, width = vit.config.image_size
+    image = torch.randn(1, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     expected = twin(image)
     difference = float((rewrite(twin)(image) - expected).norm() / expected.norm().clamp_min(1e-30))
     if not difference <= EXACT:

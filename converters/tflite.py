@@ -19,10 +19,10 @@ FILE = "model.tflite"
 
 
 def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> Converted:
-    size = model.config.image_size
+    height, width = model.config.image_size
     path = into / FILE
     progress("converting to TFLite", 0, 3)
-    litert_torch.convert(for_tflite(dequantized(model)), (torch.zeros(1, 3, size, size),)).export(str(path))
+    litert_torch.convert(for_tflite(dequantized(model)), (torch.zeros(1, 3, height, width),)).export(str(path))
     if recipe.weights.kind == "int":
         progress("storing the integers", 1, 3)
         _store_integers(path)

@@ -118,6 +118,25 @@ def conv(
     return CONVOLUTIONS[x.ndim](F.pad(x, last_first), weight, bias, stride, 0, dilation, int(groups))
 
 
+def pad(x: Tensor, pad: Tensor, mode: str, constant_val: Tensor) -> Tensor:
+    """`pad` holds before and after of the last axes, in the order of the axes; torch wants the last axis first."""
+    amounts = ints(pad)
+    last_first = [amounts[2 * axis + side] for axis in reversed(range(len(amounts) // 2)) for side in (0, 1)]
+    if mode == "constant":
+        return F.pad(x, last_first, value=float(constant_val))
+    return F.pad(x, last_first, mode=mode)
+
+
+def max_pool(x: Tensor, kernel_sizes: Tensor, strides: Tensor, pad_type: str, pad: Tensor, ceil_mode: Tensor) -> Tensor:
+    kernel, stride = ints(kernel_sizes), ints(strides)
+    pads = ints(pad) if pad_type == "custom" else padding(pad_type, x.shape[2:], kernel, stride)
+    last_first = [pads[2 * axis + side] for axis in reversed(range(len(kernel))) for side in (0, 1)]
+    return POOLS[x.ndim](F.pad(x, last_first, value=-torch.inf), kernel, stride, ceil_mode=bool(ceil_mode))
+
+
+POOLS: dict[int, Callable[..., Tensor]] = {3: F.max_pool1d, 4: F.max_pool2d, 5: F.max_pool3d}
+
+
 def padding(pad_type: str, sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int]) -> list[int]:
     """Before and after each axis. An odd one goes after (`same`) or before (`same_lower`), as in TensorFlow."""
     if pad_type == "valid":
@@ -256,9 +275,11 @@ OPERATIONS: dict[str, Operation] = MOVES | {
     "layer_norm": layer_norm,
     "linear": linear,
     "matmul": matmul,
+    "max_pool": max_pool,
     "maximum": binary(torch.maximum),
     "minimum": binary(torch.minimum),
     "mul": binary(torch.mul),
+    "pad": pad,
     "pow": binary(torch.pow),
     "real_div": binary(torch.div),
     "reduce_max": reduction(torch.amax),

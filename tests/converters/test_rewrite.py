@@ -10,32 +10,35 @@ import quantize
 from converters import rewrite
 from converters.linear import after_affine, dequantized, rows, scaled
 from edgevit.errors import EdgevitError
+from edgevit.types import ViTConfig
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 from quantize.apply import apply, integers
 
 
-def noisy(variant: str = "Pico/8", size: int = 16, classes: int = 5) -> ViT:
+def noisy(shape: ViTConfig | None = None) -> ViT:
     torch.manual_seed(0)
-    vit = ViT(config(variant, size, classes)).eval()
+    vit = ViT(shape or config("Pico/8", (16, 16), 5)).eval()
     for p in vit.parameters():
         p.data += 0.1 * torch.randn_like(p)
     return vit.requires_grad_(False)
 
 
-@pytest.mark.parametrize("how", [rewrite.for_xnnpack, rewrite.for_tflite])
-@pytest.mark.parametrize(("variant", "size"), [("Pico/8", 16), ("Pico/4", 32), ("Nano/7", 28)])
-def test_same_function(how, variant: str, size: int) -> None:  # type: ignore[no-untyped-def]
-    vit, image = noisy(variant, size), torch.randn(1, 3, size, size)
+WAYS = [rewrite.for_xnnpack, rewrite.for_tflite, rewrite.for_coreml]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_same_function(how, variant: ViTConfig) -> None:  # type: ignore[no-untyped-def]
+    vit, image = noisy(variant), torch.randn(1, 3, *variant.image_size)
     expected = vit(image)
     assert (how(vit)(image) - expected).norm() <= 1e-5 * expected.norm()
 
 
-@pytest.mark.parametrize("how", [rewrite.for_xnnpack, rewrite.for_tflite])
-def test_integers_survive(how) -> None:  # type: ignore[no-untyped-def]
-    vit = noisy()
+@pytest.mark.parametrize("how", WAYS)
+def test_integers_survive(how, variant: ViTConfig) -> None:  # type: ignore[no-untyped-def]
+    vit = noisy(variant)
     apply(vit, quantize.get("int8"), activations=False)
-    image = torch.randn(1, 3, 16, 16)
+    image = torch.randn(1, 3, *variant.image_size)
     expected = vit(image)
     rewritten = how(vit)
     assert (rewritten(image) - expected).norm() <= 1e-5 * expected.norm()

@@ -16,7 +16,7 @@ from quantize.apply import apply, integers
 @pytest.fixture
 def model() -> ViT:
     torch.manual_seed(0)
-    vit = ViT(config("Pico/8", 16, 5)).eval()
+    vit = ViT(config("Pico/8", (16, 16), 5)).eval()
     for p in vit.parameters():
         p.data += 0.05 * torch.randn_like(p)
     return vit

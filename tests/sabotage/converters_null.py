@@ -16,7 +16,7 @@ FILE = "model.null"
 def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> Converted:
     progress("writing nothing much", 0, 1)
     config = model.config
-    shape = {"variant": config.variant, "size": str(config.image_size), "classes": str(config.classes), "recipe": recipe.name}
+    shape = {"variant": config.variant, "size": str(config.image_size[0]), "classes": str(config.classes), "recipe": recipe.name}
     content = safetensors.torch.save(dict(model.state_dict()), shape)
     (into / FILE).write_bytes(content[: len(content) // 2])
     halfway()

@@ -32,7 +32,7 @@ class NullRunner:
 
         with safetensors.safe_open(file, "pt") as opened:
             shape = opened.metadata()
-            self._model = ViT(config(shape["variant"], int(shape["size"]), int(shape["classes"])))
+            self._model = ViT(config(shape["variant"], (int(shape["size"]),) * 2, int(shape["classes"])))
             self._model.load_state_dict({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
         self._model.eval()
         self._overflows = shape["recipe"] == "fp16"

@@ -27,7 +27,7 @@ program = pytest.importorskip("targets.mil.program").program
 integers = pytest.importorskip("targets.mil.integers").integers
 IOS17, IOS18 = ct.target.iOS17, ct.target.iOS18
 
-CONFIG = ViTConfig("tiny", image_size=24, patch=8, width=32, depth=2, heads=2, mlp=48, classes=7)
+CONFIG = ViTConfig("tiny", image_size=(24, 24), patch=8, width=32, depth=2, heads=2, mlp=48, classes=7)
 IMAGES = np.random.default_rng(0).normal(size=(5, 3, 24, 24)).astype(np.float32)
 
 
@@ -95,12 +95,14 @@ def error(got: np.ndarray, wanted: np.ndarray) -> float:
 def dequantized(vit: ViT, path: Path) -> ViT:
     """The ViT with the weights that coremltools reads from the package, where they are compressed."""
     plain = {"p_" + name.replace(".", "_"): name for name, _ in vit.named_parameters()}
+    plain |= {"add": "cls_token", "slice_2": "pos_embed"}  # the class token with its position, and the positions of the patches
     model, state = copy.deepcopy(vit), {}
     for operation in packages.read(path).main.operations:
         if operation.op_type.startswith("constexpr"):
             name = operation.outputs[0].name.removesuffix("_quantized").removesuffix("_palettized").removesuffix("_to_fp16")
             state[plain[name]] = torch.tensor(operation.materialized_val_inference().astype(np.float32))
     assert len(state) == 4 * CONFIG.depth + 4, "the matrices of the blocks, patches, head, positions and class token"
+    state["pos_embed"] = torch.cat([torch.zeros(1, 1, CONFIG.width), state["pos_embed"]], dim=1)
     model.load_state_dict(state, strict=False)
     return model
 

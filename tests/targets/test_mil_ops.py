@@ -68,6 +68,18 @@ def evaluated(path: Path, *images: np.ndarray) -> np.ndarray:
     return torch.vmap(program(packages.read(path)).evaluate)(torch.from_numpy(np.stack(images))).numpy()
 
 
+def pooled(sizes: list[int], strides: list[int], **padding: Any) -> Callable[[Any], Any]:
+    return lambda x: mb.max_pool(x=x, kernel_sizes=sizes, strides=strides, **padding)
+
+
+def highest(x: np.ndarray, size: int, strides: tuple[int, int], margin: int) -> np.ndarray:
+    """The largest value in each window of a (1, C, H, W), window by window."""
+    x = np.pad(x, ((0, 0), (0, 0), (margin, margin), (margin, margin)), constant_values=-np.inf)
+    starts = [range(0, side - size + 1, step) for side, step in zip(x.shape[2:], strides, strict=True)]
+    rows = [[x[:, :, i : i + size, j : j + size].max((2, 3)) for j in starts[1]] for i in starts[0]]
+    return np.stack([np.stack(row, -1) for row in rows], -2)
+
+
 @dataclass(frozen=True)
 class Case:
     """An operation over one input; `formula` is its answer where coremltools computes none."""
@@ -161,6 +173,14 @@ CASES = [
     Case("conv 1-d", lambda x: mb.conv(x=x, weight=random(2, 3, 4), bias=ROW[:2]), (1, 3, 4), lambda x: (
         (x * random(2, 3, 4)).sum((1, 2)) + ROW[:2]
     )[None, :, None]),
+    Case("pad", lambda x: mb.pad(x=x, pad=[0, 0, 1, 2, 3, 0], mode="constant", constant_val=0.5), formula=lambda x: np.pad(
+        x, ((0, 0), (1, 2), (3, 0)), constant_values=0.5
+    )),
+    Case("pad reflected", lambda x: mb.pad(x=x, pad=[1, 2], mode="reflect"), formula=lambda x: np.pad(
+        x, ((0, 0), (0, 0), (1, 2)), mode="reflect"
+    )),
+    Case("max_pool", pooled([2, 2], [2, 1], pad_type="valid"), IMAGE, lambda x: highest(x, 2, (2, 1), 0)),
+    Case("max_pool custom", pooled([3, 3], [2, 2], pad_type="custom", pad=[1] * 4), IMAGE, lambda x: highest(x, 3, (2, 2), 1)),
     Case("concat", lambda x: mb.concat(values=[x, Y, x], axis=-2)),
     Case(
         "concat interleaved",

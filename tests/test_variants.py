@@ -1,0 +1,52 @@
+"""Every option of the model through every converter: minutes, so `make test-slow`; `tests/converters` holds the rewrites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import targets
+from edgevit import checkpoint as checkpoints
+from edgevit import folder, pipeline
+from edgevit.types import Checkpoint, DataChoice, Outcome, Preprocess, TrainConfig, ViTConfig, silent
+from edgevit.vit.model import ViT
+
+PAIRS = [pipeline.Pair(t.name, recipe) for t in targets.all_targets() for recipe in t.recipes]
+DATA = DataChoice("digits", "held-out", "refuse")
+
+
+@pytest.fixture
+def source(variant: ViTConfig, tmp_path: Path) -> Path:
+    """Random weights, large enough that the answers differ from image to image."""
+    torch.manual_seed(0)
+    model = ViT(variant).eval()
+    for p in model.parameters():
+        p.data += 0.05 * torch.randn_like(p)
+    for head in model.heads():
+        torch.nn.init.normal_(head.weight)
+    record = Checkpoint(
+        variant, Preprocess(variant.image_size, variant.image_size), tuple("0123456789"), {}, "", {}, TrainConfig("digits")
+    )
+    with folder.written_whole(tmp_path / "checkpoint", checkpoints.RECORD) as partial:
+        checkpoints.save(partial, model, record)
+    return tmp_path / "checkpoint"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_exports_and_passes(source: Path, tmp_path: Path) -> None:
+    """Logits within the tolerance of target and recipe, delegated whole, integers kept. Answers of random weights are near ties,
+
+    so agreement is what trained models are for.
+    """
+    wrong = {}
+    for a in pipeline.export(source, PAIRS, DATA, tmp_path / "out", False, silent):
+        if a.outcome is Outcome.SKIPPED:
+            continue
+        assert a.outcome in (Outcome.PASS, Outcome.WRONG_ANSWERS), f"{a.target}-{a.recipe}: {a.outcome}: {a.reason}"
+        assert a.tolerance and a.relative_error is not None
+        if not a.relative_error <= a.tolerance.relative_error or a.same_integers is False:
+            wrong[f"{a.target}-{a.recipe}"] = a.reason or "integers"
+    assert not wrong
