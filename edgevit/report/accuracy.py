@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgevit.report import charts, interval, labels, svg, table, words
+from edgevit.interval import wilson
+from edgevit.report import charts, labels, svg, table, words
 from edgevit.report.charts import Chart
 from edgevit.types import Artifact, Latency, Report
 
@@ -67,7 +68,7 @@ def _point(artifact: Artifact, x: float | None) -> Point | None:
     top1 = artifact.top1
     if top1 is None or not math.isfinite(top1) or artifact.images <= 0 or x is None or not math.isfinite(x):
         return None
-    low, high = interval.wilson(top1, artifact.images)
+    low, high = wilson(top1, artifact.images)
     return Point(artifact, x, 100 * top1, 100 * low, 100 * high)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from edgevit.report.page import Fact, File, Page
+from edgevit.report.evaluation import Evaluation, Fact, Ranking
+from edgevit.report.page import File, Page
 from edgevit.report.samples import Answer, Shown
 from edgevit.report.table import Cell, Row
+from edgevit.types import Gallery
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#$])")
 MARKS = {"good": "✅", "bad": "❌", "idle": "⚠️"}
@@ -28,6 +30,8 @@ def _lines(page: Page) -> Iterator[str]:
     yield from _list((*page.verdict.details, *page.notices))
     yield from ("## Checkpoint", "", *_facts(page.checkpoint))
     yield from ("## Artifacts", "", *_artifacts(page.rows))
+    yield from ("## Evaluation of the checkpoint", "", *_evaluation(page.evaluation), *_gallery(page.evaluated))
+    yield from ("## Inside the model", "", *_gallery(page.inside))
     yield from ("## Sample images", "", *_samples(page.samples))
     yield from ("## Files", "", *_files(page))
     yield from ("## How it was measured", "", *_list(page.notes))
@@ -67,6 +71,25 @@ def _artifact(row: Row) -> tuple[str, ...]:
 
 def _cell(cell: Cell) -> str:
     return "<br>".join(escape(line.text) for line in cell.lines)
+
+
+def _evaluation(found: Evaluation | None) -> Iterator[str]:
+    if found:
+        yield from _facts(found.facts)
+        for ranking in found.rankings:
+            yield from _ranking(ranking)
+
+
+def _ranking(ranking: Ranking) -> Iterator[str]:
+    yield from (escape(ranking.title), "")
+    yield from _table(ranking.head, [tuple(escape(cell) for cell in row) for row in ranking.rows])
+
+
+def _gallery(found: Gallery) -> Iterator[str]:
+    """The words of the pictures, which report.html shows."""
+    said = [f"- **{escape(picture.title)}.** {escape(picture.words)}" for picture in found.pictures]
+    said += [f"- {escape(note)}" for note in found.notes]
+    yield from (*said, "") if said else ("Not drawn: the report holds no pictures of it.", "")
 
 
 def _samples(shown: tuple[Shown, ...]) -> Iterator[str]:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgevit.report import interval, samples, table, verdict, words
-from edgevit.types import Artifact, Checkpoint, Preprocess, Report, TrainConfig
+from edgevit.interval import wilson
+from edgevit.report import evaluation, pictures, samples, table, verdict, words
+from edgevit.report.evaluation import Fact
+from edgevit.types import Artifact, Checkpoint, Gallery, Preprocess, Report, TrainConfig, ViTConfig
 
 CLASSES_NAMED = 12
-
-
-@dataclass(frozen=True)
-class Fact:
-    name: str
-    value: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,9 @@ class Page:
     notices: tuple[str, ...]
     checkpoint: tuple[Fact, ...]
     rows: tuple[table.Row, ...]
+    evaluation: evaluation.Evaluation | None
+    evaluated: Gallery
+    inside: Gallery
     samples: tuple[samples.Shown, ...]
     files: tuple[File, ...]
     machine: str
@@ -51,6 +50,9 @@ def build(report: Report) -> Page:
         notices=_notices(report),
         checkpoint=_checkpoint(report),
         rows=table.rows(report),
+        evaluation=evaluation.build(report.evaluation) if report.evaluation else None,
+        evaluated=pictures.build(report.evaluated),
+        inside=pictures.build(report.inside),
         samples=samples.build(report.samples),
         files=tuple(_file(artifact) for artifact in report.artifacts),
         machine=words.plain(report.machine) or "not recorded",
@@ -72,18 +74,25 @@ def _notices(report: Report) -> tuple[str, ...]:
 
 def _checkpoint(report: Report) -> tuple[Fact, ...]:
     checkpoint, config = report.checkpoint, report.checkpoint.config
-    shape = f"width {config.width}, depth {config.depth}, {config.heads} heads, MLP {config.mlp}, patch {config.patch}"
+    train, (height, width) = checkpoint.train, config.image_size
     return (
-        Fact("Model", f"ViT {words.plain(config.variant)}: {shape}"),
+        Fact("Model", f"ViT {words.plain(config.variant)}: {_shape(config)}"),
         Fact("Parameters", words.parameters(report.parameters)),
-        Fact("Image size", f"{config.image_size} x {config.image_size} px, {words.counted(config.tokens, 'token')}"),
+        Fact("Image size", f"{height} x {width} px, {words.counted(config.tokens, 'token')}"),
         Fact("Top-1", _reference(report)),
-        Fact("Data", words.plain(checkpoint.train.data) or "not recorded"),
+        Fact("Data", (words.plain(train.data) if train else "") or "not recorded"),
         Fact("Classes", _classes(checkpoint.labels)),
         Fact("Preprocessing", _preprocessing(checkpoint.preprocess)),
-        Fact("Training recipe", _training(checkpoint.train)),
+        Fact("Training recipe", _training(train) if train else f"by others: {words.plain(checkpoint.source) or 'not recorded'}"),
         Fact("Metrics of the training run", _metrics(checkpoint)),
     )
+
+
+def _shape(config: ViTConfig) -> str:
+    parts = [f"width {config.width}, depth {config.depth}, {config.heads} heads, MLP {config.mlp}, patch {config.patch}"]
+    parts += [f"pooling {config.pool}"] * (config.pool != "cls") + [f"positions {config.positions}"] * (config.positions != "1d")
+    parts += [words.counted(config.registers, "register")] * (config.registers > 0)
+    return ", ".join([*parts, *["tanh GELU"] * (config.gelu == "tanh")])
 
 
 def _reference(report: Report) -> str:
@@ -95,7 +104,7 @@ def _reference(report: Report) -> str:
 
 
 def _with_interval(top1: float, images: int) -> str:
-    low, high = interval.wilson(top1, images)
+    low, high = wilson(top1, images)
     of = f"{words.percent(top1)} of {images:,} held-out images"
     return f"{of} (95 % interval {words.percent(low)} to {words.percent(high)})"
 
@@ -107,16 +116,24 @@ def _classes(labels: tuple[str, ...]) -> str:
 
 
 def _preprocessing(steps: Preprocess) -> str:
-    crop = f"short side to {steps.resize} px ({steps.interpolation}), middle {steps.crop} x {steps.crop} px"
+    (height, width), (down, across) = steps.resize, steps.crop
+    covered = f"short side to {height} px" if height == width else f"to cover {height} x {width} px"
+    resized = covered if steps.aspect == "keep" else f"squashed to {height} x {width} px"
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (steps.mean, steps.std))
-    return f"{crop}, {steps.channels}, mean {mean}, std {std}"
+    return f"{resized} ({steps.interpolation}), middle {down} x {across} px, {steps.channels}, mean {mean}, std {std}"
 
 
 def _training(train: TrainConfig) -> str:
-    derived = {"epochs": train.epochs, "batch": train.batch, "learning rate": train.lr}
-    said = [f"{name} {'derived' if value is None else f'{value:g}'}" for name, value in derived.items()]
-    said += [f"weight decay {train.weight_decay:g}", f"warm-up {100 * train.warmup:g} % of the steps"]
-    said += [f"label smoothing {train.label_smoothing:g}", f"augmentation {train.augment}", f"seed {train.seed}"]
+    """What decides most, in words; `checkpoint.json` has all of it."""
+    said = [f"preset {train.preset}"] + [f"from {words.plain(train.start or '')}"] * bool(train.start)
+    figures = {"epochs": train.epochs, "batch": train.batch, "learning rate": train.lr, "weight decay": train.weight_decay}
+    figures |= {"warm-up": train.warmup, "label smoothing": train.label_smoothing}
+    said += [f"{name} {'derived' if value is None else f'{value:g}'}" for name, value in figures.items()]
+    options = {"layer decay": train.layer_decay, "mixup": train.mixup, "cutmix": train.cutmix, "erasing": train.erasing}
+    options |= {"stochastic depth": train.drop_path, "average of weights": train.ema}
+    said += [f"{name} {value:g}" for name, value in options.items() if value and value != 1]
+    said += [f"taught by {words.plain(train.teacher or '')}"] * bool(train.teacher)
+    said += [f"augmentation {train.augment or 'derived'}", f"optimiser {train.optimiser or 'derived'}", f"seed {train.seed}"]
     return ", ".join([*said, f"{100 * train.held_out:g} % of the images held out"])
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgevit.report import interval, verdict, words
+from edgevit.interval import wilson
+from edgevit.report import verdict, words
 from edgevit.types import Artifact, Latency, Report
 
 
@@ -106,7 +107,7 @@ def _size(artifact: Artifact) -> tuple[Line, ...]:
 def _top1(artifact: Artifact) -> tuple[Line, ...]:
     if artifact.top1 is None:
         return _none(artifact)
-    low, high = interval.wilson(artifact.top1, artifact.images)
+    low, high = wilson(artifact.top1, artifact.images)
     return (
         Line(words.percent(artifact.top1)),
         _change(artifact.top1, artifact.reference_top1),

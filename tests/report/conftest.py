@@ -43,8 +43,8 @@ def _picture() -> str:
 
 def _checkpoint() -> Checkpoint:
     return Checkpoint(
-        config=ViTConfig("Ti/8", 32, 8, 192, 12, 3, 768, 3),
-        preprocess=Preprocess(36, 32),
+        config=ViTConfig("Ti/8", (32, 32), 8, 192, 12, 3, 768, 3),
+        preprocess=Preprocess((36, 36), (32, 32)),
         labels=("cat", "dog", HOSTILE),
         train=TrainConfig("pets", epochs=60, batch=64, lr=1e-3),
         metrics={"val_top1": 0.972, "val_loss": 0.5},
