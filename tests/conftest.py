@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -19,6 +20,8 @@ import pytest
 from PIL import Image
 
 import targets
+from edgevit.types import ResNetStem, ViTConfig
+from edgevit.vit.config import config
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """Models this small are four times slower with two threads, here and in every child: they wait for each other."""
@@ -26,9 +29,41 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 hypothesis.settings.register_profile("same each time", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same each time")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and every child inherits what is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SABOTAGE = Path(__file__).parent / "sabotage"
 QUICKEST = ("tflite", "executorch", "coreml")
 """Targets by the time that an export takes, shortest first."""
+
+
+def _variants() -> dict[str, ViTConfig]:
+    """A tiny model for every option of the paper's: what a converter or a count must take, it takes from here."""
+    plain = config("Pico/8", (32, 32), 10)
+    plain = dataclasses.replace(plain, depth=2)
+    stem = ResNetStem((1, 2), 8)
+    changes: dict[str, dict[str, Any]] = {
+        "plain": {}, "mean": {"pool": "mean"}, "distilled": {"pool": "distilled"}, "none": {"positions": "none"},
+        "2d": {"positions": "2d"}, "relative": {"positions": "relative"}, "sincos": {"positions": "sincos"},
+        "registers": {"registers": 3},
+        "tanh": {"gelu": "tanh"}, "representation": {"representation": 24}, "oblong": {"image_size": (16, 40)},
+        "hybrid": {"stem": stem},
+        "hybrid with patches": {"stem": stem, "patch": 16},
+        "mean of all": {
+            "pool": "mean", "positions": "relative", "registers": 2, "gelu": "tanh", "representation": 24, "stem": stem,
+        },
+        "distilled of all": {"pool": "distilled", "positions": "2d", "registers": 2, "image_size": (24, 32)},
+    }  # fmt: skip
+    return {name: dataclasses.replace(plain, **change) for name, change in changes.items()}
+
+
+VARIANTS = _variants()
+
+
+@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS.keys())
+def variant(request: pytest.FixtureRequest) -> ViTConfig:
+    return request.param
 
 
 class RunCli(Protocol):
@@ -81,11 +116,6 @@ def run_cli() -> RunCli:
     return run
 
 
-def _hear_ctrl_c() -> None:
-    """A shell that starts the tests in the background has them ignore SIGINT, and what is ignored is inherited."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.fixture
 def start_cli() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """`edgevit` begun in a session of its own, as a terminal does it; what still runs at the end of the test is killed."""
@@ -94,7 +124,7 @@ def start_cli() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(*args: object, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.Popen[str]:
         child = subprocess.Popen(
             _command(*args), env=_environment(env), cwd=cwd, start_new_session=True, text=True, errors="replace",
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_hear_ctrl_c,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         started.append(child)
         return child

@@ -84,17 +84,21 @@ def test_a_recipe_that_the_target_does_not_hold(refused: Callable[..., str], che
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--lr", "-1"), "lr must be positive"),
-        (("--lr", "0"), "lr must be positive"),
-        (("--lr", "nan"), "lr must be positive"),
-        (("--lr", "inf"), "lr must be positive"),
-        (("--weight-decay", "-0.1"), "weight decay"),
-        (("--label-smoothing", "1"), "label smoothing"),
+        (("--lr", "-1"), "lr must be between"),
+        (("--lr", "0"), "lr must be between"),
+        (("--lr", "nan"), "lr must be between"),
+        (("--lr", "inf"), "lr must be between"),
+        (("--weight-decay", "-0.1"), "weight-decay must be between"),
+        (("--label-smoothing", "1"), "label-smoothing must be between"),
         (("--held-out", "0"), "held-out"),
         (("--held-out", "1"), "held-out"),
         (("--epochs", "100001"), "epochs"),
-        (("--augment", "flip"), "augment must be auto, none, light or photo"),
-        (("--on-bad-image", "ignore"), "on-bad-image must be refuse or skip"),
+        (("--augment", "flip"), "unknown augment: flip; known: none, light, photo, strong"),
+        (("--image-size", "7"), "not an image size: 7"),
+        (("--image-size", "32x"), "not an image size: 32x"),
+        (("--positions", "rotary"), "unknown positions: rotary"),
+        (("--mixup", "0.6", "--cutmix", "0.6"), "mixup and cutmix share the batches"),
+        (("--on-bad-image", "ignore"), "unknown on-bad-image: ignore; known: refuse, skip"),
     ],
     ids=" ".join,
 )
@@ -113,7 +117,7 @@ def test_training_on_nothing(refused: Callable[..., str]) -> None:
         ("train", "--data", "digits"),
         ("train", "--data", "digits", "--out", "out", "--epochs", "0"),
         ("train", "--data", "digits", "--out", "out", "--epochs", "two"),
-        ("train", "--data", "digits", "--out", "out", "--image-size", "7"),
+        ("train", "--data", "digits", "--out", "out", "--batch", "0"),
         ("train", "--data", "digits", "--out", "out", "--batch", "-1"),
         ("export", "run", "--out", "out"),
         ("bench", "artifact", "--runs", "49"),
@@ -146,7 +150,7 @@ def test_an_unknown_split(refused: Callable[..., str], checkpoint: Path) -> None
 
 
 def test_a_folder_of_images_that_is_not_there_or_empty(refused: Callable[..., str], tmp_path: Path) -> None:
-    assert "error: no such data folder: gone/images" in refused("train", "--data", "gone/images", "--out", "out")
+    assert "error: no such data: gone/images" in refused("train", "--data", "gone/images", "--out", "out")
     (tmp_path / "images").mkdir()
     said = refused("train", "--data", "images", "--out", "out")
     assert "error: no images in images" in said and "folder per class" in said

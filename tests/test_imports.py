@@ -17,13 +17,21 @@ from pathlib import Path
 import pytest
 import typer
 
-from edgevit.cli import show, work  # noqa: F401  (they register their commands)
+from edgevit.cli import learn, look, show, weights, work  # noqa: F401  (they register their commands)
 from edgevit.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("edgevit", "quantize", "converters", "targets")
 
-SIBLINGS = ("edgevit.training", "edgevit.checks", "edgevit.bench", "edgevit.report", "edgevit.stage")
+SIBLINGS = (
+    "edgevit.training",
+    "edgevit.checks",
+    "edgevit.bench",
+    "edgevit.report",
+    "edgevit.inside",
+    "edgevit.pictures",
+    "edgevit.stage",
+)
 
 FLOORS = (
     ("edgevit.__main__",),
@@ -33,7 +41,7 @@ FLOORS = (
     (*SIBLINGS, "quantize", "converters", "targets"),
     ("edgevit.artifact", "edgevit.checkpoint"),
     ("edgevit.vit", "edgevit.data"),
-    ("edgevit.folder", "edgevit.record", "edgevit.versions", "edgevit.lean"),
+    ("edgevit.folder", "edgevit.record", "edgevit.versions", "edgevit.interval", "edgevit.lean"),
     ("edgevit.types",),
     ("edgevit.errors",),
     ("edgevit",),
@@ -45,8 +53,10 @@ ONLY_IN = {
     "rich": ("edgevit.cli",),
     "click": ("edgevit.cli",),
     "jinja2": ("edgevit.report",),
-    "matplotlib": ("edgevit.report",),
+    "matplotlib": ("edgevit.report", "edgevit.pictures"),
     "sklearn": ("edgevit.data",),
+    "datasets": ("edgevit.data.huggingface",),
+    "huggingface_hub": ("edgevit.vit.foreign.hub",),
     "torchao": ("quantize", "converters"),
     "executorch": ("converters.executorch", "targets.executorch"),
     "coremltools": ("converters.coreml", "targets.coreml", "targets.mil"),
@@ -61,6 +71,7 @@ ONLY_IN = {
 HEAVY = {
     "torch", "torchao", "numpy", "executorch", "coremltools", "tensorflow", "litert_torch", "ai_edge_litert", "ai_edge_quantizer",
     "tflite_support", "matplotlib", "sklearn", "scipy", "pandas", "tensorboard", "safetensors", "PIL", "jinja2",
+    "datasets", "huggingface_hub", "transformers",
 }  # fmt: skip
 
 
@@ -130,9 +141,9 @@ def _ours(name: str) -> bool:
 def test_the_reader_of_imports_sees_them() -> None:
     """Were it blind, all below would pass."""
     seen = {(found.by, found.name, found.lazy, found.typing) for found in imports()}
-    assert ("edgevit.pipeline", "edgevit.training.run_settings", False, False) in seen
+    assert ("edgevit.pipeline.training", "edgevit.training.run_settings", False, False) in seen
     assert ("edgevit.cli.work", "edgevit.pipeline", True, False) in seen
-    assert ("edgevit.types", "numpy", False, True) in seen
+    assert ("edgevit.types.measure", "numpy", False, True) in seen
     assert ("converters.tflite", "litert_torch", False, False) in seen
 
 
@@ -219,7 +230,7 @@ COMMANDS = tuple(typer.main.get_command(app).commands)  # type: ignore[attr-defi
 
 
 def test_the_commands_of_the_promise_are_there() -> None:
-    promised = "demo train eval export check bench report predict targets recipes models doctor"
+    promised = "demo train eval explain export check bench report predict targets recipes models doctor"
     assert set(promised.split()) <= set(COMMANDS)
 
 

@@ -23,7 +23,7 @@ RunCli = Callable[..., subprocess.CompletedProcess[str]]
 StartCli = Callable[..., subprocess.Popen[str]]
 Sabotage = Callable[..., dict[str, str]]
 
-STEP = "edgevit.training.fit:_set_rate"
+STEP = "edgevit.training.optimiser:set_rate"
 """Called before each step of the optimiser; `training` has four of them in an epoch."""
 SAVE = "edgevit.folder:_sync"
 """Called when a folder is written and not yet in its place."""

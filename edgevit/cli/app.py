@@ -49,6 +49,6 @@ def _with_version(version: bool = typer.Option(False, "--version", help="Show th
 
 
 def main() -> None:
-    from edgevit.cli import show, work  # noqa: F401  (they register their commands)
+    from edgevit.cli import learn, look, show, weights, work  # noqa: F401  (they register their commands)
 
     app(prog_name="edgevit")

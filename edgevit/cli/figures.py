@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevit.types import Artifact, Latency, Outcome
+from edgevit.types import Artifact, EvalResult, Latency, Outcome
 
 ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "change", "same", "error", "outside", "run on")
 
@@ -67,3 +67,20 @@ def latency_row(latency: Latency) -> list[str]:
 def latency_notes(latencies: Sequence[Latency]) -> list[str]:
     notes = [f"host is this machine: {machine}" for machine in sorted({x.machine for x in latencies if x.machine})]
     return notes + [f"{Path(x.artifact).name}: not measured: {x.reason}" for x in latencies if x.reason]
+
+
+FEW = 5
+"""Classes and pairs that an evaluation names; --json has all of them."""
+
+
+def evaluation(found: EvalResult) -> list[str]:
+    """An evaluation in lines: the shares, the classes that are answered worst, and what is most taken for what."""
+    interval = f"95 % interval {100 * found.low:.2f} to {100 * found.high:.2f}"
+    lines = [f"top-1 {100 * found.top1:.2f} % of {found.images} images ({interval}), loss {found.loss:.4f}"]
+    top5 = "" if found.top5 is None else f"top-5 {100 * found.top5:.2f} %, "
+    if found.ece is not None:
+        lines.append(f"{top5}expected calibration error {100 * found.ece:.2f} points")
+    weakest = sorted((c for c in found.per_class if c.images), key=lambda c: c.right / c.images)[:FEW]
+    named = ", ".join(f"{c.label}: {c.right} of {c.images}" for c in weakest)
+    pairs = ", ".join(f"{p.truth} for {p.answer}: {p.images}" for p in found.confused[:FEW])
+    return lines + [f"weakest classes: {named}"] * bool(named) + [f"most confused: {pairs}"] * bool(pairs)

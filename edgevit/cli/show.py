@@ -6,6 +6,8 @@ import typer
 
 from edgevit.cli import console
 from edgevit.cli.app import command
+from edgevit.cli.options import size
+from edgevit.types import Size, ViTConfig
 
 Json = typer.Option(False, "--json", help="Print JSON, for machines.")
 
@@ -49,29 +51,38 @@ def recipes(json: bool = Json) -> None:
 
 @command
 def models(
-    image_size: int = typer.Option(0, help="Pixels; 0 is each model's usual size."),
+    image_size: str | None = typer.Option(None, help="Pixels, 224 or 192x256. Default: each model's usual size."),
     classes: int = typer.Option(1000, min=1),
     json: bool = Json,
 ) -> None:
     """The variants of the Vision Transformer, with their parameters and multiply-adds."""
-    from edgevit.vit.config import NAMES, SIZES, config, multiply_adds, parameters
+    from edgevit.vit.config import NAMES, config, multiply_adds, parameters, shown
 
-    configs = [config(name, image_size or _usual_size(name), classes) for name in NAMES]
+    asked = size(image_size)
+    configs = [config(name, asked or _usual_size(name), classes) for name in NAMES]
     found = [{**_record(c), "parameters": parameters(c), "multiply_adds": multiply_adds(c)} for c in configs]
     if json:
         console.json(found)
         return
     rows = [
-        [c.variant, str(c.image_size), str(c.width), str(c.depth), str(c.heads), str(c.mlp), f"{parameters(c) / 1e6:.2f} M",
-         f"{multiply_adds(c) / 1e9:.3g} G", SIZES[c.variant.partition("/")[0]].source]
+        [c.variant, shown(c.image_size), str(c.width), str(c.depth), str(c.heads), str(c.mlp), f"{parameters(c) / 1e6:.2f} M",
+         f"{multiply_adds(c) / 1e9:.3g} G", _source(c)]
         for c in configs
     ]  # fmt: skip
-    columns = ("name", "image", "width", "depth", "heads", "mlp", "parameters", "multiply-adds", "from")
+    columns = ("name", "image", "width", "depth", "heads", "mlp", "params", "mult-adds", "from")
     console.table(f"Models, {classes} classes", columns, rows)
 
 
-def _usual_size(name: str) -> int:
-    return 32 if name.startswith(("Pico", "Nano", "Micro")) else 224
+def _source(config: ViTConfig) -> str:
+    """Ours, or the paper that an encoder is of; JSON and the documentation say more."""
+    from edgevit.vit.config import ENCODERS
+
+    return ENCODERS[config.variant.rpartition("+")[2].partition("/")[0]].source.partition(",")[0].partition(":")[0]
+
+
+def _usual_size(name: str) -> Size:
+    side = 32 if any(small in name for small in ("Pico", "Nano", "Micro")) else 224
+    return side, side
 
 
 @command

@@ -1,9 +1,8 @@
-"""The commands that do the work: train, eval, export, check, bench, report, predict, demo."""
+"""The commands that make and try artifacts: export, check, bench, report, predict, demo."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,114 +10,13 @@ import typer
 
 from edgevit.cli import console, figures
 from edgevit.cli.app import command
-from edgevit.errors import BadInput
-from edgevit.types import Artifact, Checkpoint, Latency, Outcome, TrainConfig
+from edgevit.cli.learn import show_trained
+from edgevit.cli.options import Data, Force, Json, OnBad, Split
+from edgevit.types import Artifact, Latency, Outcome
 
-Data = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        help="digits (built in), or a folder: one folder per class, or idx files. Default: that of the checkpoint.",
-    ),
-]
-OnBad = Annotated[
-    str, typer.Option("--on-bad-image", help="refuse: stop at an unreadable image and name it. skip: go on without it.")
-]
-Split = Annotated[str, typer.Option("--split", help="held-out, train or all.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there, once the new one is whole.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")]
 Runs = Annotated[int, typer.Option("--runs", min=50, help="Timed calls of each artifact.")]
 Warmup = Annotated[int, typer.Option("--warmup", min=1, help="Untimed calls before them.")]
-
-
-@command
-def train(
-    out: Annotated[Path, typer.Option("--out", help="The folder of the run.")],
-    data: Data = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="A variant: edgevit models lists them. Default: by image size.")
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(min=8, max=4096, help="Pixels. Default: 224, or the images' own size for small ones.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images. Default: by their number.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Images in a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of the matrices. Default: 0.05.")] = None,
-    label_smoothing: Annotated[float | None, typer.Option(help="Default: 0.1.")] = None,
-    augment: Annotated[str | None, typer.Option(help="auto, none, light (scans, drawings) or photo.")] = None,
-    held_out: Annotated[
-        float | None, typer.Option(help="Fraction of each class to hold out where the source holds out none. Default: 0.2.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: 0.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
-    on_bad_image: Annotated[str | None, typer.Option(help="refuse or skip. Default: refuse.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Train a Vision Transformer on labelled images."""
-    from edgevit import pipeline
-
-    chosen = dict(
-        data=data, model=model, image_size=image_size, epochs=epochs, batch=batch, lr=lr, weight_decay=weight_decay,
-        label_smoothing=label_smoothing, augment=augment, held_out=held_out, seed=seed, device=device, on_bad_image=on_bad_image,
-    )  # fmt: skip
-    given = {name: value for name, value in chosen.items() if value is not None}
-    if not resume and data is None:
-        raise BadInput("nothing to train on", "--data takes a built-in name (digits) or a folder")
-    try:
-        with console.progress() as progress:
-            checkpoint = (
-                pipeline.resume(given, out, progress) if resume else pipeline.train(_settings(given), out, force, progress)
-            )
-    except KeyboardInterrupt:
-        console.note(f"stopped; what is done stays whole, and goes on with: edgevit train --resume --out {out}")
-        raise typer.Exit(130) from None
-    if json:
-        console.json(checkpoint)
-        return
-    _trained(checkpoint)
-    console.note(f"\nnext: edgevit export {out} --target all --out {out / 'export'}")
-
-
-def _settings(given: Mapping[str, object]) -> TrainConfig:
-    try:
-        return TrainConfig(**given)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-
-
-def _trained(checkpoint: Checkpoint) -> None:
-    config, metrics = checkpoint.config, checkpoint.metrics
-    _name_skipped(checkpoint.skipped)
-    console.out(f"{checkpoint.folder}: {config.variant} at {config.image_size} px, {config.classes} classes")
-    console.out(f"top-1 {100 * metrics['val_top1']:.2f} % held-out, epoch {metrics['epoch']:.0f} of {checkpoint.train.epochs}")
-
-
-@command
-def eval(
-    checkpoint: Path, data: Data = None, split: Split = "held-out", on_bad_image: OnBad = "refuse", json: Json = False
-) -> None:
-    """Top-1 of a checkpoint on its held-out images, or on others."""
-    from edgevit import checkpoint as checkpoints
-    from edgevit import pipeline
-
-    choice = pipeline.choose_data(checkpoints.read(checkpoint), data, split, on_bad_image)
-    with console.progress() as progress:
-        found = pipeline.evaluate(checkpoint, choice, progress)
-    if json:
-        console.json(found)
-        return
-    interval = f"95 % interval {100 * found.low:.2f} to {100 * found.high:.2f}"
-    console.out(f"top-1 {100 * found.top1:.2f} % of {found.images} images ({interval}), loss {found.loss:.4f}")
-    _name_skipped(found.skipped)
-
-
-def _name_skipped(skipped: tuple[str, ...]) -> None:
-    for name in skipped:
-        console.note(f"skipped, unreadable: {name}")
 
 
 @command
@@ -128,7 +26,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="Each artifact goes to OUT/TARGET-RECIPE.")],
     recipe: Annotated[list[str], typer.Option("--recipe", help="fp32, fp16, int8 or all; may be repeated.")] = ["fp32", "int8"],  # noqa: B006
     data: Data = None,
-    split: Split = "held-out",
+    split: Split = "auto",
     on_bad_image: OnBad = "refuse",
     force: Force = False,
     json: Json = False,
@@ -170,7 +68,7 @@ def check(
     artifact: Path,
     data: Data = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Where the checkpoint is now, if it was moved.")] = None,
-    split: Split = "held-out",
+    split: Split = "auto",
     on_bad_image: OnBad = "refuse",
     json: Json = False,
 ) -> None:
@@ -264,7 +162,7 @@ def demo(
     if json:
         console.json(written)
     else:
-        _trained(checkpoint)
+        show_trained(checkpoint)
         _show_artifacts(made)
         _show_latencies(latencies)
         for name in ("checkpoint", "export", "report.html", "report.md", "report.json"):

@@ -1,0 +1,38 @@
+"""The options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgevit.errors import BadInput
+from edgevit.types import Size
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="digits (built in), hf:NAME, or a path: a folder per class, a CIFAR archive, idx files, .npz, .csv, .jsonl. "
+        "Default: that of the checkpoint.",
+    ),
+]
+OnBad = Annotated[
+    str, typer.Option("--on-bad-image", help="refuse: stop at an unreadable image and name it. skip: go on without it.")
+]
+Split = Annotated[
+    str,
+    typer.Option("--split", help="held-out, train, test or all. Default: what was not trained on, all of it for other data."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there, once the new one is whole.")]
+
+
+def size(text: str | None) -> Size | None:
+    """Pixels: 224 for a square, 192x256 for height x width. Raises BadInput."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(s.isascii() and s.isdigit() and 8 <= int(s) <= 4096 for s in sides):
+        raise BadInput(f"not an image size: {text}", "give pixels between 8 and 4096: 224, or 192x256 for height x width")
+    return int(sides[0]), int(sides[-1])
