@@ -24,6 +24,7 @@ Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Images in a s
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate. Default: by the preset.")]
 Decay = Annotated[float | None, typer.Option("--weight-decay", help="Of the matrices. Default: by the preset.")]
 Augment = Annotated[str | None, typer.Option("--augment", help="none, light (scans, drawings), photo or strong.")]
+Mirror = Annotated[bool | None, typer.Option("--mirror/--no-mirror", help="Half of the images. Default: by --augment.")]
 Pool = Annotated[str | None, typer.Option("--pool", help="cls, mean or distilled. Default: cls.")]
 Positions = Annotated[str | None, typer.Option("--positions", help="none, 1d, 2d, relative or sincos. Default: 1d.")]
 Registers = Annotated[int | None, typer.Option("--registers", help="Register tokens. Default: 0.")]
@@ -33,6 +34,10 @@ HeldOut = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Default: 0.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Precision = Annotated[
+    str | None,
+    typer.Option("--precision", help="float32 or bfloat16, which pays on a GPU and on a CPU with AMX. Default: by the device."),
+]
 OnBadTraining = Annotated[str | None, typer.Option("--on-bad-image", help="refuse or skip. Default: refuse.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")]
 
@@ -72,6 +77,7 @@ def train(
     warmup: Annotated[float | None, typer.Option(help="Fraction of the steps.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="Default: by the preset.")] = None,
     augment: Augment = None,
+    mirror: Mirror = None,
     mixup: Annotated[float | None, typer.Option(help="Fraction of the batches.")] = None,
     cutmix: Annotated[float | None, typer.Option(help="Fraction of the batches.")] = None,
     erasing: Annotated[float | None, typer.Option(help="Fraction of the images.")] = None,
@@ -83,6 +89,7 @@ def train(
     held_out: HeldOut = None,
     seed: Seed = None,
     device: Device = None,
+    precision: Precision = None,
     on_bad_image: OnBadTraining = None,
     resume: Resume = False,
     force: Force = False,
@@ -112,9 +119,11 @@ def pretrain(
     lr: Rate = None,
     weight_decay: Decay = None,
     augment: Augment = None,
+    mirror: Mirror = None,
     held_out: HeldOut = None,
     seed: Seed = None,
     device: Device = None,
+    precision: Precision = None,
     on_bad_image: OnBadTraining = None,
     resume: Resume = False,
     force: Force = False,

@@ -28,7 +28,7 @@ class Augment:
 
 
 AUGMENTS = {
-    "none": None,
+    "none": Augment(turn=0, zoom=(1.0, 1.0), shift=0, mirror=False),
     "light": Augment(turn=5, zoom=(0.95, 1.05), shift=0.05, mirror=False),
     "photo": Augment(turn=5, zoom=(0.6, 1.0), shift=0.15, mirror=True),
     "strong": Augment(turn=0, zoom=(0.5, 1.0), shift=0.2, mirror=True, operations=2, strength=0.5),
@@ -36,12 +36,12 @@ AUGMENTS = {
 """`light` for drawings and scans, where a mirrored image is another one; `photo` for photographs; `strong` for many epochs."""
 
 
-def augment(images: Tensor, how: Augment | None, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
     """Images (N, 3, H, W) in 0..1 moved, turned, zoomed and mirrored at random; the edge pixels fill what comes into view.
 
     The random numbers are drawn on the CPU, so that a run does not depend on the device.
     """
-    if how is None:
+    if how == AUGMENTS["none"]:
         return images
     moved = _moved(images, how, generator)
     return randaugment(moved, how.operations, how.strength, generator) if how.operations else moved

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from edgevit.data import preprocess
+from edgevit.data.augment import AUGMENTS
 from edgevit.errors import BadInput
 from edgevit.training.images import Chosen
 from edgevit.types import Checkpoint, Preprocess, Size, TrainConfig, ViTConfig
@@ -36,6 +37,7 @@ def resolve(train: TrainConfig, data: Chosen, start: Checkpoint | None = None) -
     if derived["batch"] is None:
         derived["batch"] = min(derived.pop("largest_batch"), max(8, images // 16))
     derived.pop("largest_batch", None)
+    derived["mirror"] = AUGMENTS[train.augment or derived["augment"]].mirror
     said = {name: value for name, value in vars(train).items() if value is not None and name != "preset"}
     return dataclasses.replace(train, **{**derived, **said})
 

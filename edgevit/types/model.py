@@ -192,6 +192,8 @@ class TrainConfig:
     warmup: float | None = None
     label_smoothing: float | None = None
     augment: str | None = None
+    mirror: bool | None = None
+    """Whether half of the images are mirrored, left to right: right for photographs of most things, wrong for digits and text."""
     mixup: float | None = None
     cutmix: float | None = None
     erasing: float | None = None
@@ -212,6 +214,8 @@ class TrainConfig:
     held_out: float = 0.2
     on_bad_image: str = "refuse"
     device: str = "auto"
+    precision: str | None = None
+    """Of the matrix products while training, `float32` or `bfloat16`; weights, sums and the optimiser stay float32."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -230,7 +234,7 @@ class TrainConfig:
         for name, known in (
             ("preset", PRESETS), ("pool", POOLS), ("positions", POSITIONS), ("gelu", GELUS), ("augment", AUGMENTS),
             ("optimiser", ("adamw", "sgd")), ("distil", ("soft", "token")), ("objective", ("classes", "masked patches")),
-            ("on_bad_image", ("refuse", "skip")),
+            ("on_bad_image", ("refuse", "skip")), ("precision", ("float32", "bfloat16")),
         ):  # fmt: skip
             value = getattr(self, name)
             require(value is None or value in known, f"unknown {name.replace('_', '-')}: {value}; known: {', '.join(known)}")

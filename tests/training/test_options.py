@@ -43,6 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "average": {"ema": 0.9, "drop_path": 0.2},
     "accumulated": {"accumulate": 2, "layer_decay": 0.7},
     "masked": {"objective": "masked patches"},
+    "bfloat16": {"precision": "bfloat16"},
 }
 
 
@@ -63,6 +64,16 @@ def test_learns_and_resumes_bit_for_bit(option: dict[str, Any], tmp_path: Path) 
     for name in ("best", "last"):
         whole, cut = (safetensors.numpy.load_file(tmp_path / run / name / checkpoints.WEIGHTS) for run in ("whole", "cut"))
         assert whole.keys() == cut.keys() and all(np.array_equal(whole[key], cut[key]) for key in whole)
+
+
+def test_precision_is_chosen_and_written_down(tmp_path: Path) -> None:
+    coarse, fine = (dataclasses.replace(TINY, epochs=1, precision=p) for p in ("bfloat16", None))
+    found = [fit(train, tmp_path / name, resume=False) for name, train in (("coarse", coarse), ("fine", fine))]
+    assert [f.train and f.train.precision for f in found] == [
+        "bfloat16",
+        "float32" if not torch.cuda.is_available() else "bfloat16",
+    ]
+    assert found[0].metrics["loss"] != found[1].metrics["loss"] == pytest.approx(found[0].metrics["loss"], rel=0.02)
 
 
 def test_fine_tuning_keeps_the_encoder_and_makes_a_new_head(start: Path, tmp_path: Path) -> None:
@@ -158,14 +169,25 @@ def test_the_dial() -> None:
     start = Checkpoint(config("Ti/16", (224, 224), 2), Preprocess((256, 256), (224, 224)), ("a", "b"), {}, "", {})
     for preset, given in (("scratch", None), ("finetune", start), ("paper", start), ("probe", start)):
         found = recipe.resolve(TrainConfig("x", preset=preset), _source(8000, 32, True), given)
-        undecided = {name for name, value in vars(found).items() if value is None} - {"start", "teacher", "distil"}
+        undecided = {name for name, value in vars(found).items() if value is None} - {"start", "teacher", "distil", "precision"}
         assert not undecided, preset
     paper = recipe.resolve(TrainConfig("x", preset="paper"), _source(80_000, 224, True), start)
     assert (paper.optimiser, paper.weight_decay, paper.batch, paper.label_smoothing) == ("sgd", 0.0, 512, 0.0)
     assert recipe.resolve(TrainConfig("x"), _source(100, 32, True), start).preset == "finetune"
     many, few = (recipe.resolve(TrainConfig("x"), _source(n, 224, True)) for n in (100_000, 1000))
     assert many.mixup and many.augment == "strong" and many.ema and not few.mixup and few.augment == "photo"
+    assert many.mirror and few.mirror and not recipe.resolve(TrainConfig("x", augment="light"), _source(100, 32, True)).mirror
+    assert recipe.resolve(TrainConfig("x", mirror=True), _source(100, 28, False)).mirror
     assert recipe.resolve(TrainConfig("x", mixup=0.0), _source(100_000, 224, True)).mixup == 0.0
+
+
+def test_mirror_alone_moves_nothing() -> None:
+    images = torch.rand(64, 3, 12, 12)
+    how = dataclasses.replace(AUGMENTS["none"], mirror=True)
+    found = augment(images, how, torch.Generator().manual_seed(0))
+    turned = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(found, images, strict=True)]
+    same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(found, images, strict=True)]
+    assert all(a != b for a, b in zip(turned, same, strict=True)) and 16 < sum(turned) < 48
 
 
 def test_layers_of_parameters() -> None:
