@@ -4,6 +4,7 @@ EdgevitError            exit code 1: something that was asked for did not hold
 ├── BadInput            exit code 2: what the user gave cannot be used; nothing was changed
 │   ├── UnknownName     a target, recipe, model or data source that is not in its table
 │   └── DamagedFile     a checkpoint, artifact or image that is cut, altered or of another kind
+├── Diverged            a training whose loss is no longer a number
 ├── NotInstalled        a back end whose library is absent; the hint installs it
 └── StageFailed         a stage in a child process stopped
     ├── StageCrashed    the child died without a word: a signal, a native abort, or out of memory
@@ -52,6 +53,10 @@ class DamagedFile(BadInput):
 
 
 class NotInstalled(EdgevitError):
+    pass
+
+
+class Diverged(EdgevitError):
     pass
 
 

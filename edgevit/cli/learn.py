@@ -163,7 +163,9 @@ def _run(given: dict[str, Any], out: Path, rates: tuple[float, ...], resume: boo
             else:
                 checkpoint = pipeline.train(_settings(given), out, force, progress)
     except KeyboardInterrupt:
-        console.note(f"stopped; what is done stays whole, and goes on with: edgevit train --resume --out {out}")
+        verb = "pretrain" if "objective" in given else "train"
+        goes_on = f"what is done stays whole, and goes on with: edgevit {verb} --resume --out {out}"
+        console.note(f"stopped; {goes_on if pipeline.can_go_on(out) else 'no epoch was finished, nothing was changed'}")
         raise typer.Exit(130) from None
     if json:
         console.json(checkpoint)

@@ -24,6 +24,7 @@ LARGEST = 8 << 30
 """Bytes of one array, above which a file is not believed."""
 DEFLATE = 1032
 """No zip packs more bytes into one (zlib's own limit), so a directory that promises more of its file lies."""
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 MOST = 1000
 """Arrays in a file."""
 
@@ -58,6 +59,8 @@ def read(path: Path, name: str) -> np.ndarray:
 
 
 def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Header:
+    if member.compress_type not in PACKED:
+        raise DamagedFile(f"packed in a way that numpy never does: {member.filename!r} of {path}", "save it by numpy.savez")
     if member.file_size > min(LARGEST, DEFLATE * path.stat().st_size):
         raise DamagedFile(f"{path} cannot hold the {member.file_size} bytes that it promises: {member.filename!r}")
     with archive.open(member) as file:
@@ -65,6 +68,8 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> He
         if version not in ((1, 0), (2, 0)):
             raise DamagedFile(f"npy of version {version[0]}.{version[1]} in {path}: {member.filename!r}", "1.0 and 2.0 are read")
         shape, _, dtype = npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
+        if dtype.kind in "US" and not dtype.itemsize:
+            raise DamagedFile(f"text of no letters: {member.filename!r} of {path}")
         promised = file.tell() + math.prod(shape) * dtype.itemsize
         if not dtype.hasobject and (min(shape, default=0) < 0 or promised != member.file_size):
             raise DamagedFile(f"{member.filename!r} of {path} holds {member.file_size} bytes where its header says {promised}")

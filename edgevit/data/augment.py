@@ -55,7 +55,9 @@ def _moved(images: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
     flip = torch.where(mirror < 0.5, -1.0, 1.0) if how.mirror else torch.ones(n)
     cos, sin = angle.cos() * scale, angle.sin() * scale
     move = 2 * how.shift  # the sampling grid runs from -1 to 1
-    rows = [cos * flip, -sin, (2 * right - 1) * move, sin * flip, cos, (2 * down - 1) * move]
+    height, width = images.shape[-2:]
+    tall = height / width  # both sides of the grid are 2 long, whatever the image's are
+    rows = [cos * flip, -sin * tall, (2 * right - 1) * move, sin * flip / tall, cos, (2 * down - 1) * move]
     maps = torch.stack(rows, dim=1).reshape(n, 2, 3).to(images)
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

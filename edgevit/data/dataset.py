@@ -78,6 +78,10 @@ class Dataset:
         if len(self.labels) < 2:
             raise BadInput(f"only one class in {self.spec}: {', '.join(self.labels)}", "a classifier needs two or more")
 
+        for label in self.labels:
+            if not _is_text(label):
+                raise BadInput(f"the name of a class is not text: {label!r} in {self.spec}", "rename it in UTF-8")
+
     @property
     def has_held_out(self) -> bool:
         """Whether the source itself says what is held out, so that no seed decides."""
@@ -119,6 +123,15 @@ class Dataset:
         if isinstance(self.parts, Divided):
             return self.parts
         return Divided(*split_by_class(self.parts.images, self.labels, self.parts.seed, self.parts.share))
+
+
+def _is_text(label: str) -> bool:
+    """Whether it can be written down: file names and arrays hold bytes and numbers that are no letters."""
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def split_by_class(images: Images, labels: tuple[str, ...], seed: int, held_out: float) -> tuple[Images, Images]:

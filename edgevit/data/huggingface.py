@@ -1,6 +1,6 @@
 """Data sets of the Hugging Face Hub by name, `hf:USER/NAME` or `hf:USER/NAME/CONFIG`, and folders that `save_to_disk` wrote.
 
-The library `datasets` finds, downloads and keeps them; from version 4 it runs no program that a data set brings along. Their
+The library `datasets` finds, downloads and keeps them; it runs no program that a data set brings along. Their
 images stay the bytes that they were saved as, and are decoded as the files of a folder are, one at a time.
 """
 
@@ -22,6 +22,8 @@ from edgevit.data.decoding import image_of, open_image
 from edgevit.errors import BadInput, DamagedFile, NotInstalled
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*){0,2}", re.ASCII)
+OLDEST = (5, 2)
+"""Version of the library from which nothing that a data set holds is run or unpickled."""
 SAVED = ("dataset_dict.json", "state.json")
 VAL = ("validation", "val", "valid")
 CLASSES = ("label", "labels", "fine_label")
@@ -54,7 +56,8 @@ def open_source(spec: str, seed: int, held_out: float) -> Dataset:
     splits = dict(found) if isinstance(found, library.DatasetDict) else {"train": found}
     chosen = _chosen(splits, spec)
     columns = _columns(library, chosen, spec)
-    parts = {name: _images(library, data, columns, name, spec) for name, data in chosen.items()}
+    caches = _caches(library) if spec.startswith(HUB) else ()
+    parts = {name: _images(library, data, columns, Place(name, spec, caches)) for name, data in chosen.items()}
     size, photos = _first(next(iter(parts.values())))
     return Dataset(spec, columns.names, _parts(parts, spec, seed, held_out), size, photos)
 
@@ -65,6 +68,9 @@ def _library() -> Any:
     except ImportError as error:
         message = "data of Hugging Face needs what is not installed: datasets"
         raise NotInstalled(message, "pip install 'edgevit[datasets]'") from error
+    if tuple(int(n) for n in re.findall(r"\d+", datasets.__version__)[:2]) < OLDEST:
+        message = f"datasets {datasets.__version__} runs programs and opens pickles that a data set brings along"
+        raise NotInstalled(message, "pip install -U 'edgevit[datasets]'")
     datasets.disable_progress_bars()
     return datasets
 
@@ -75,6 +81,8 @@ def _from_hub(library: Any, name: str) -> Any:
         raise BadInput(f"not a name on the Hugging Face Hub: {name!r}", "hf:USER/NAME, or hf:USER/NAME/CONFIG")
     user, *rest = name.split("/")
     repository, config = "/".join([user, *rest[:1]]), rest[1] if len(rest) > 1 else None
+    if repository in library.packaged_modules._PACKAGED_DATASETS_MODULES:
+        raise BadInput(f"{HUB}{repository} means files of this machine, no data set of the Hub", "give their path to --data")
     if Path(repository).exists():
         raise BadInput(f"a folder here has the same name as {HUB}{repository}", f"--data {repository} opens the folder")
     try:
@@ -130,8 +138,27 @@ def _columns_of(library: Any, features: Mapping[str, Any], spec: str) -> _Column
     return _Columns(images[0], labels[0], tuple(features[labels[0]].names))
 
 
-def _images(library: Any, data: Any, columns: _Columns, split: str, spec: str) -> Images | None:
+@dataclass(frozen=True)
+class Place:
+    """A split of a data set. With `caches`, no image outside of these folders is opened: strangers wrote the paths."""
+
+    split: str
+    spec: str
+    caches: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        return f"{self.split} of {self.spec}"
+
+
+def _caches(library: Any) -> tuple[Path, ...]:
+    """Where the library keeps what it downloads and unpacks."""
+    kept = library.config
+    return tuple(Path(os.path.realpath(p)) for p in (kept.HF_CACHE_HOME, kept.HF_DATASETS_CACHE, kept.DOWNLOADED_DATASETS_PATH))
+
+
+def _images(library: Any, data: Any, columns: _Columns, place: Place) -> Images | None:
     """The images of one split, or None where it has no labels."""
+    split, spec = place.split, place.spec
     numbers = np.asarray(data.select_columns([columns.label]).with_format("numpy")[:][columns.label])
     if not len(numbers):
         raise BadInput(f"no images in the split {split} of {spec}")
@@ -141,17 +168,20 @@ def _images(library: Any, data: Any, columns: _Columns, split: str, spec: str) -
         raise BadInput(f"images without a class in the split {split} of {spec}", f"classes are 0 to {len(columns.names) - 1}")
     undecoded = data.select_columns([columns.image]).cast_column(columns.image, library.Image(decode=False)).with_format(None)
     names = [f"{split}/{i:05d}" for i in range(len(numbers))]
-    return Images(names, numbers.astype(np.int64), _opener(undecoded, columns.image, f"{split} of {spec}"))
+    return Images(names, numbers.astype(np.int64), _opener(undecoded, columns.image, place))
 
 
-def _opener(data: Any, column: str, place: str) -> Callable[[int], Image.Image]:
+def _opener(data: Any, column: str, place: Place) -> Callable[[int], Image.Image]:
     def opened(i: int) -> Image.Image:
         cell = data[i][column] or {}
         if cell.get("bytes"):
             return image_of(cell["bytes"], f"image {i} of {place}")
-        if not os.path.isfile(cell.get("path") or ""):
+        path = Path(os.path.realpath(cell.get("path") or ""))
+        if place.caches and not any(path.is_relative_to(cache) for cache in place.caches):
+            raise DamagedFile(f"image {i} of {place} is a file outside of the cache: {cell.get('path')}", "it was not opened")
+        if not path.is_file():
             raise DamagedFile(f"image {i} of {place} is not there: {cell.get('path')}")
-        return open_image(Path(cell["path"]))
+        return open_image(path)
 
     return opened
 

@@ -28,6 +28,7 @@ FORMS: tuple[tuple[Pair, Pair | None], ...] = (
 """To train on, and held out."""
 NAMES = "classes"
 CHANNELS = (1, 3, 4)
+MOST_CLASSES = 1 << 20
 
 
 def recognises(spec: str) -> bool:
@@ -114,8 +115,13 @@ def _names(found: Mapping[str, Header], path: Path) -> tuple[str, ...] | None:
     if header.dtype.kind not in "US" or len(header.shape) != 1:
         kind = "objects" if header.dtype.hasobject else f"{header.dtype} {header.shape}"
         raise BadInput(f"no row of names but {kind}: {NAMES} of {path}", "save them as text: np.array(names)")
+    if header.shape[0] > MOST_CLASSES:
+        raise BadInput(f"{header.shape[0]} names of classes in {path}", f"more than {MOST_CLASSES} are not believed")
     names = arrays.read(path, NAMES)
-    return tuple(str(name) for name in (np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names))
+    try:
+        return tuple(str(name) for name in (np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names))
+    except UnicodeDecodeError as error:
+        raise BadInput(f"names that are not UTF-8: {NAMES} of {path}", str(error)) from error
 
 
 def _numbers(parts: list[Images], path: Path) -> tuple[str, ...]:

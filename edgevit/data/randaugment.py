@@ -79,16 +79,19 @@ def _equalise(x: Tensor, s: Tensor) -> Tensor:
     flat = (x.flatten(2) * 255).round().long()
     counts = torch.zeros(*flat.shape[:2], 256, device=x.device).scatter_add_(2, flat, torch.ones_like(flat, dtype=torch.float32))
     darker = counts.cumsum(2) - counts
-    brightest = darker.gather(2, flat.amax(2, keepdim=True)).clamp_min(1)
-    return (darker.gather(2, flat) / brightest).reshape(x.shape).to(x)
+    brightest = darker.gather(2, flat.amax(2, keepdim=True))
+    ranked = (darker.gather(2, flat) / brightest.clamp_min(1)).reshape(x.shape).to(x)
+    return torch.where(brightest[..., None] > 0, ranked, x)  # a channel of one value has no order to show
 
 
 def _moved(matrix: Callable[[Tensor], tuple[Tensor, ...]]) -> Operation:
-    """An affine map whose six numbers follow from the strength (n); what comes into view is mid-grey."""
+    """An affine map whose six numbers follow from the strength (n), in sides of a square; what comes into view is mid-grey."""
 
     def operation(x: Tensor, s: Tensor) -> Tensor:
         s = s.flatten()
         maps = torch.stack([part.expand_as(s) for part in matrix(s)], dim=1).reshape(-1, 2, 3)
+        tall = x.shape[2] / x.shape[3]  # the grid is 2 long both ways, whatever the image's sides are
+        maps = maps * maps.new_tensor([[1, tall, 1], [1 / tall, 1, 1]])
         grid = F.affine_grid(maps, list(x.shape), align_corners=False)
         return F.grid_sample(x - 0.5, grid, align_corners=False) + 0.5
 

@@ -125,7 +125,7 @@ def _names_beside(found: list[Row], numbers: list[int], table: Path) -> tuple[st
 
 
 def _parts(images: Images, found: list[Row], seed: int, held_out: float) -> Divided | Undivided:
-    if SPLIT not in found[0].cells:
+    if not any(SPLIT in row.cells for row in found):
         return Undivided(images, seed, held_out)
     members: dict[str, list[int]] = {}
     for i, row in enumerate(found):

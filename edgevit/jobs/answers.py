@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgevit import artifact as artifacts
-from edgevit.data import lasting, open_source
+from edgevit.data import lasting, open_source, unlabelled
 from edgevit.data.dataset import Dataset
 from edgevit.data.loading import Loader
 from edgevit.errors import BadInput, EdgevitError, LoadFailed
@@ -23,15 +23,23 @@ BATCH = 128
 
 def loader(checkpoint: Checkpoint, data: DataChoice) -> Loader:
     """The chosen images, preprocessed as the checkpoint was trained. Raises BadInput where the classes are others."""
-    if not checkpoint.labels:
-        raise BadInput(f"{checkpoint.folder} has no head: it is pre-trained only", "edgevit train --from gives it one")
+    require_head(checkpoint)
     source = _source(checkpoint, data)
     _require_same_classes(source, checkpoint)
     return _chosen(source, checkpoint, data)
 
 
+def require_head(checkpoint: Checkpoint) -> None:
+    if not checkpoint.labels:
+        raise BadInput(f"{checkpoint.folder} has no head: it is pre-trained only", "edgevit train --from gives it one")
+
+
 def images(checkpoint: Checkpoint, data: DataChoice) -> Loader:
     """The same, of whatever classes: for who wants to look at pictures, not to count right answers."""
+    train = checkpoint.train
+    if train and train.objective == "masked patches" and unlabelled.recognises(data.spec):
+        _, held_out = unlabelled.open_unlabelled(data.spec, train.seed, train.held_out)
+        return Loader(held_out, checkpoint.preprocess, data.on_bad)
     return _chosen(_source(checkpoint, data), checkpoint, data)
 
 

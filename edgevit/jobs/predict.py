@@ -11,7 +11,7 @@ from edgevit import checkpoint as checkpoints
 from edgevit.data.decoding import open_image
 from edgevit.data.preprocess import normalise, pixels
 from edgevit.errors import BadInput
-from edgevit.jobs.answers import load, torch_runner
+from edgevit.jobs.answers import load, require_head, torch_runner
 from edgevit.types import Prediction, Preprocess, Progress
 
 
@@ -23,6 +23,7 @@ def predict(model: Path, images: tuple[Path, ...], top: int, progress: Progress)
         runner, preprocess, labels = load(artifact), artifact.preprocess, artifact.labels
     else:
         record, vit = checkpoints.load(model)
+        require_head(record)
         runner, preprocess, labels = torch_runner(vit), record.preprocess, record.labels
     found = []
     for number, image in enumerate(images):

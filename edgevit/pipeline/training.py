@@ -6,10 +6,11 @@ import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edgevit import checkpoint as checkpoints
 from edgevit import folder, stage
-from edgevit.errors import BadInput
+from edgevit.errors import BadInput, Diverged
 from edgevit.training import run_settings
 from edgevit.types import Checkpoint, DataChoice, EvalResult, Progress, TrainConfig
 
@@ -28,15 +29,33 @@ def train_best_rate(settings: TrainConfig, rates: tuple[float, ...], out: Path, 
     The part that chooses is a tenth of the training images (paper, appendix B.1.1); the held-out ones have no say.
     """
     run_settings.place(out, force)
-    tried = {}
+    trials = {rate: _with(settings, lr=rate, dev=DEV) for rate in rates}
     with tempfile.TemporaryDirectory(prefix="edgevit-rates-") as scratch:
-        for rate in rates:
-            one = dataclasses.replace(settings, lr=rate, dev=DEV)
-            found = _fit(one, Path(scratch) / f"{rate:g}", Path(scratch) / f"{rate:g}", False, _named(progress, rate))
-            tried[rate] = found.metrics["val_top1"]
-    best = max(tried, key=lambda rate: (tried[rate], -rate))
-    chosen = dataclasses.replace(settings, lr=best, tried={f"{rate:g}": top1 for rate, top1 in tried.items()})
+        tried = {rate: _tried(one, Path(scratch) / f"{rate:g}", _named(progress, rate)) for rate, one in trials.items()}
+    learned = {rate: top1 for rate, top1 in tried.items() if top1 is not None}
+    if not learned:
+        raise Diverged(
+            f"with every learning rate the loss is no longer a number: {', '.join(f'{r:g}' for r in rates)}", "try lower ones"
+        )
+    best = max(learned, key=lambda rate: (learned[rate], -rate))
+    chosen = _with(settings, lr=best, tried={f"{rate:g}": top1 for rate, top1 in tried.items()})
     return train(chosen, out, force, progress)
+
+
+def _with(settings: TrainConfig, **changes: Any) -> TrainConfig:
+    """The settings with others of ours or the user's. Raises BadInput where they cannot be."""
+    try:
+        return dataclasses.replace(settings, **changes)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def _tried(settings: TrainConfig, run: Path, progress: Progress) -> float | None:
+    """Top-1 on the part that chooses; None where the loss was no longer a number."""
+    try:
+        return _fit(settings, run, run, False, progress).metrics["val_top1"]
+    except Diverged:
+        return None
 
 
 def _named(progress: Progress, rate: float) -> Progress:
@@ -63,6 +82,15 @@ def _fit(settings: TrainConfig, run: Path, out: Path, again: bool, progress: Pro
 def evaluate(checkpoint: Path, data: DataChoice, progress: Progress) -> EvalResult:
     checkpoint = checkpoints.find(checkpoint)
     return stage.run("edgevit.jobs.evaluate:evaluate", EvalResult, progress, checkpoint=checkpoint, data=data).value
+
+
+def can_go_on(out: Path) -> bool:
+    """Whether --resume would find an unfinished run at `out`."""
+    try:
+        run_settings.unfinished(out)
+    except BadInput:
+        return False
+    return True
 
 
 def choose_data(checkpoint: Checkpoint, spec: str | None, split: str, on_bad: str) -> DataChoice:

@@ -12,9 +12,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from edgevit import checkpoint as checkpoints
 from edgevit.data import lasting
 from edgevit.data.augment import AUGMENTS, augment
-from edgevit.errors import BadInput, EdgevitError
+from edgevit.errors import BadInput, Diverged
 from edgevit.training import optimiser, run_folder
 from edgevit.training.average import Average
 from edgevit.training.images import choose
@@ -68,11 +69,12 @@ class Fit:
 def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent) -> Checkpoint:
     """Train as `train` says in the folder `run` and return its best checkpoint.
 
-    With `resume`, `train` is the run's own and training goes on after its last whole epoch, as if never interrupted: every
-    random choice of an epoch follows from the seed and the epoch's number. Raises BadInput, and EdgevitError where the loss
+    With `resume`, the settings are the run's own, and it goes on after its last whole epoch as if never interrupted: every
+    random choice of an epoch follows from the seed and the epoch's number. Raises BadInput, and Diverged where the loss
     is no longer a number.
     """
-    state, checkpoint = _start(train, progress)
+    last = checkpoints.read(run / "last") if resume else None
+    state, checkpoint = _start((last and last.train) or train, last, progress)
     better, epochs = state.objective.better, state.train.epochs
     done, best = _resumed(run, state) if resume else (0, math.inf)
     assert epochs
@@ -101,10 +103,10 @@ def _resumed(run: Path, state: Fit) -> tuple[int, float]:
     return int(last.metrics["epoch"]), _rank(run_folder.best_so_far(run, better), better)
 
 
-def _start(train: TrainConfig, progress: Progress) -> tuple[Fit, Checkpoint]:
+def _start(train: TrainConfig, last: Checkpoint | None, progress: Progress) -> tuple[Fit, Checkpoint]:
     data = choose(train)
     device = choose_device(train.device)
-    train, preprocess, model = begin(train, data)
+    train, preprocess, model = begin(train, data, last)
     train = train if train.precision else dataclasses.replace(train, precision=_precision(device))
     model = model.to(device)
     pixels = Pixels(data.train, preprocess, train.on_bad_image, progress)
@@ -167,26 +169,31 @@ def _epoch(state: Fit, epoch: int, progress: Progress) -> float:
     torch.manual_seed(train.seed * 1_000_003 + epoch)  # for stochastic depth, which draws on the device
     order = torch.randperm(len(state.pixels), generator=random)
     batches = math.ceil(len(order) / train.batch)
+    steps = math.ceil(batches / train.accumulate)
     label = f"epoch {epoch}/{train.epochs}"
     learner.model.train()
     total = torch.zeros((), device=state.device)
     for number, (images, classes) in enumerate(_batches(state, order, random), start=1):
         with state.autocast():
             loss = state.objective.loss(learner.model, images, classes, random)
-        (loss / train.accumulate if train.accumulate > 1 else loss).backward()
+        (loss * _share(number, len(images), len(order), train)).backward()
         if number % train.accumulate == 0 or number == batches:
-            _step(
-                state,
-                ((epoch - 1) * batches + number - 1) // train.accumulate,
-                math.ceil(train.epochs * batches / train.accumulate),
-            )
+            _step(state, (epoch - 1) * steps + (number - 1) // train.accumulate, train.epochs * steps)
         total += loss.detach() * len(images)
         progress(label, number, batches)
     mean = float(total) / len(order)
     if not math.isfinite(mean):
         hint = f"lower --lr (it is {train.lr:g}); the checkpoint of the epoch before is whole"
-        raise EdgevitError(f"the loss is no longer a number, in epoch {epoch}", hint)
+        raise Diverged(f"the loss is no longer a number, in epoch {epoch}", hint)
     return mean
+
+
+def _share(number: int, size: int, images: int, train: TrainConfig) -> float:
+    """Of the images of one step, those in batch `number` (from 1) of `size` images: the last step of an epoch may have fewer."""
+    assert train.batch
+    whole = train.batch * train.accumulate
+    before = (number - 1) // train.accumulate * whole
+    return size / min(whole, images - before)
 
 
 def _step(state: Fit, step: int, steps: int) -> None:

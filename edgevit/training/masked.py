@@ -47,7 +47,7 @@ class MaskedPatches:
     def loss(self, model: ViT, images: Tensor, classes: Tensor, random: torch.Generator) -> Tensor:
         """Normalised images (n, 3, H, W) to the mean cross-entropy of their corrupted patches; nobody looks at the classes."""
         logits, colours = self._predicted(model, images, random)
-        return F.cross_entropy(logits.float(), colours)
+        return F.cross_entropy(logits.float(), colours, reduction="sum") / max(1, len(colours))
 
     def _predicted(self, model: ViT, images: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Logits (m, 512) and true colours (m) of the corrupted patches of a batch."""

@@ -35,11 +35,11 @@ def build(parameters: dict[str, nn.Parameter], train: TrainConfig, depth: int) -
 
 
 def layer(name: str, depth: int) -> int:
-    """0 for what comes before the blocks, then 1 to `depth`, and one more for what comes after."""
+    """0 for what comes before the blocks, then 1 to `depth`, and one more for what comes after or is new: the mask token."""
     block = re.match(r"blocks\.(\d+)\.", name)
     if block:
         return int(block[1]) + 1
-    return 0 if name.startswith(("patch_embed.", "cls_token", "dist_token", "reg_token", "mask_token", "pos_")) else depth + 1
+    return 0 if name.startswith(("patch_embed.", "cls_token", "dist_token", "reg_token", "pos_")) else depth + 1
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from edgevit.data import preprocess
@@ -23,10 +24,10 @@ def resolve(train: TrainConfig, data: Chosen, start: Checkpoint | None = None) -
 
     Presets: `scratch` trains a new model; `finetune` goes on from a checkpoint by AdamW, lower layers more slowly; `paper`
     fine-tunes as the paper's appendix B.1.1 does; `probe` trains a new head on a frozen encoder. `auto` is `finetune` where
-    there is a checkpoint to start from, else `scratch`.
+    there is a checkpoint to start from, else `scratch`. Masked patches have one of their own, `pretrain`.
     """
-    preset = train.preset if train.preset != "auto" else "finetune" if start else "scratch"
-    size = train.image_size or (start.config.image_size if start else (data.native_size, data.native_size))
+    preset = _preset(train, start)
+    size = train.image_size or (start.config.image_size if start else _size(train.model, data.native_size))
     model = start.config.variant if start else train.model or _model(size)
     shape = start.config if start else config(model, size, len(data.labels))
     images = len(data.train)
@@ -37,9 +38,24 @@ def resolve(train: TrainConfig, data: Chosen, start: Checkpoint | None = None) -
     if derived["batch"] is None:
         derived["batch"] = min(derived.pop("largest_batch"), max(8, images // 16))
     derived.pop("largest_batch", None)
+    _share_batches(train, derived)
     derived["mirror"] = AUGMENTS[train.augment or derived["augment"]].mirror
     said = {name: value for name, value in vars(train).items() if value is not None and name != "preset"}
     return dataclasses.replace(train, **{**derived, **said})
+
+
+def _preset(train: TrainConfig, start: Checkpoint | None) -> str:
+    if train.objective == "masked patches":
+        return "pretrain"
+    return train.preset if train.preset != "auto" else "finetune" if start else "scratch"
+
+
+def _share_batches(train: TrainConfig, derived: dict[str, Any]) -> None:
+    """Mixup and cutmix never touch the same batch, so what the user says of one leaves the other at most the rest."""
+    if train.mixup is not None:
+        derived["cutmix"] = min(derived["cutmix"], 1 - train.mixup)
+    elif train.cutmix is not None:
+        derived["mixup"] = min(derived["mixup"], 1 - train.cutmix)
 
 
 SHARED: dict[str, Any] = {
@@ -57,7 +73,15 @@ def _model_options(train: TrainConfig, start: Checkpoint | None) -> dict[str, An
         kept = {"pool": "cls", "positions": "1d", "registers": 0, "gelu": "erf", "representation": 0}
     if train.distil == "token":
         kept["pool"] = "distilled"
+    pool = train.pool or kept["pool"]
+    kept["distil"] = "none" if train.teacher is None else "token" if pool == "distilled" else "soft"
     return kept
+
+
+def _pretrain(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
+    return {
+        "lr": 0.2 / shape.width, "label_smoothing": 0.0, "augment": _augment(data), "epochs": _epochs(images, 1_500_000, 20, 60),
+    }  # fmt: skip
 
 
 def _scratch(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
@@ -89,16 +113,28 @@ def _probe(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
     }  # fmt: skip
 
 
-PRESETS = {"scratch": _scratch, "finetune": _finetune, "paper": _paper, "probe": _probe}
+PRESETS = {"pretrain": _pretrain, "scratch": _scratch, "finetune": _finetune, "paper": _paper, "probe": _probe}
 
 
 def _augment(data: Chosen) -> str:
     return "photo" if data.photos else "light"
 
 
+def _size(model: str | None, native: int) -> Size:
+    """The images' own size, or the nearest that the patch divides."""
+    small = native <= SMALL_IMAGE and any(native % patch == 0 for patch in PATCHES)
+    named = re.search(r"/([1-9][0-9]?)$", model or "")
+    patch = int(named[1]) if named else 1 if small else 16
+    side = max(1, round(native / patch)) * patch
+    return side, side
+
+
+PATCHES = (8, 7, 6, 5, 4)
+"""Of the default model for small images, the largest that divides them: 16 to 64 tokens train best in minutes on a CPU."""
+
+
 def _model(size: Size) -> str:
-    """The largest patch of 4 to 8 pixels that divides a small image: 16 to 64 tokens train best in minutes on a CPU."""
-    patches = [patch for patch in (8, 7, 6, 5, 4) if not any(side % patch for side in size)]
+    patches = [patch for patch in PATCHES if not any(side % patch for side in size)]
     return f"Nano/{patches[0]}" if max(size) <= SMALL_IMAGE and patches else "Ti/16"
 
 

@@ -43,7 +43,7 @@ def save_best(run: Path, learner: Learner, checkpoint: Checkpoint) -> None:
 
 
 def save_last(run: Path, learner: Learner, checkpoint: Checkpoint) -> None:
-    _replace(run / "last", learner.model, checkpoint, _state(learner))
+    _replace(run / "last", learner.shown, checkpoint, _state(learner))
 
 
 def _replace(into: Path, model: ViT, checkpoint: Checkpoint, state: dict[str, Tensor] | None) -> None:
@@ -63,15 +63,15 @@ def _state(learner: Learner) -> dict[str, Tensor]:
     }
     if learner.extra:
         state |= {f"extra/{name}": value for name, value in learner.extra.state_dict().items()}
-    if learner.average:
-        state |= {f"average/{name}": value for name, value in learner.average.model.state_dict().items()}
+    if learner.average:  # then that is the model of the checkpoint, for its metrics are the average's
+        state |= {f"trained/{name}": value for name, value in learner.model.state_dict().items()}
     return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
 
 def resume(run: Path, learner: Learner) -> Checkpoint:
     """Fill the learner from the last checkpoint of `run`, and return its record. Raises DamagedFile where they do not fit."""
     checkpoint, saved = checkpoints.load(run / "last")
-    learner.model.load_state_dict(saved.state_dict())
+    learner.shown.load_state_dict(saved.state_dict())
     file = run / "last" / STATE
     tensors = checkpoints.read_tensors(file)
     checkpoints.match(tensors, _shapes(learner), file)
@@ -81,10 +81,15 @@ def resume(run: Path, learner: Learner) -> Checkpoint:
             learner.optimiser.state[p] = {
                 k: tensors[f"optimiser/{name}/{k}"].to("cpu" if k == "step" else p.device) for k in keys
             }
-    for kind, module in (("extra", learner.extra), ("average", learner.average and learner.average.model)):
+    for kind, module in _others(learner):
         if module:
             module.load_state_dict({n.removeprefix(f"{kind}/"): t for n, t in tensors.items() if n.startswith(f"{kind}/")})
     return checkpoint
+
+
+def _others(learner: Learner) -> tuple[tuple[str, nn.Module | None], ...]:
+    """What is kept beside the model that is shown."""
+    return ("extra", learner.extra), ("trained", learner.model if learner.average else None)
 
 
 def _keys(optimiser: torch.optim.Optimizer) -> tuple[str, ...]:
@@ -98,7 +103,7 @@ def _shapes(learner: Learner) -> dict[str, tuple[int, ...]]:
         for key in _keys(learner.optimiser)
         if p.requires_grad
     }
-    for kind, module in (("extra", learner.extra), ("average", learner.average and learner.average.model)):
+    for kind, module in _others(learner):
         if module:
             found |= {f"{kind}/{name}": tuple(t.shape) for name, t in module.state_dict().items()}
     return found

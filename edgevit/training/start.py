@@ -21,9 +21,15 @@ from edgevit.vit.positions import fitted
 HEADS = ("pre_logits.", "head.", "head_dist.")
 
 
-def begin(train: TrainConfig, data: Chosen) -> tuple[TrainConfig, Preprocess, ViT]:
-    """The resolved settings, the preprocessing, and the model on the CPU. Raises BadInput for what does not go together."""
+def begin(train: TrainConfig, data: Chosen, last: Checkpoint | None = None) -> tuple[TrainConfig, Preprocess, ViT]:
+    """The resolved settings, the preprocessing, and the model on the CPU. Raises BadInput for what does not go together.
+
+    A run that goes on has decided it all: it is as its `last` checkpoint says, and what it once began from may be gone.
+    """
+    if last:
+        return recipe.resolve(train, data, last), last.preprocess, ViT(last.config)
     if train.start is None:
+        _require_nothing_to_keep(train)
         train = recipe.resolve(train, data)
         config, steps = recipe.shape(train, data)
         torch.manual_seed(train.seed)
@@ -35,6 +41,13 @@ def begin(train: TrainConfig, data: Chosen) -> tuple[TrainConfig, Preprocess, Vi
     return train, _steps(train, start, data), continued(model, _shape(train, start, data), train.keep_head)
 
 
+def _require_nothing_to_keep(train: TrainConfig) -> None:
+    """A head alone cannot learn from an encoder that has learned nothing, and nothing can be fine-tuned."""
+    asked = f"the preset {train.preset}" if train.preset not in ("auto", "scratch") else "--freeze" if train.freeze else ""
+    if asked:
+        raise BadInput(f"{asked} goes on from a checkpoint", "say which with --from: edgevit import and edgevit train make them")
+
+
 def _require_compatible(train: TrainConfig, start: Checkpoint, data: Chosen) -> None:
     if train.preset == "scratch":
         raise BadInput("the preset scratch starts from nothing", "leave out --from, or take finetune, paper or probe")
@@ -42,8 +55,12 @@ def _require_compatible(train: TrainConfig, start: Checkpoint, data: Chosen) -> 
         raise BadInput(
             f"{train.start} is {start.config.variant}, not {train.model}", "leave out --model, or start from another checkpoint"
         )
+    if train.distil == "token" and start.config.pool == "mean":
+        raise BadInput(f"{train.start} has no class token to stand a distillation token beside", "take --distil soft")
     for name in ("pool", "positions", "registers", "gelu", "representation"):
         said, has = getattr(train, name), getattr(start.config, name)
+        if name == "pool" and train.distil == "token" and said == "distilled":
+            continue
         if said is not None and said != has:
             raise BadInput(f"{train.start} has {name} {has}, not {said}", f"leave out --{name}: a checkpoint keeps its own")
     if train.keep_head and start.labels != data.labels:

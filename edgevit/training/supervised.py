@@ -42,6 +42,12 @@ class Teacher:
         return self.model(images)
 
 
+def softly(logits: Tensor, said: Tensor) -> Tensor:
+    """How far the softened probabilities of `logits` (n, classes) are from those of the teacher's, `said`."""
+    softened = F.log_softmax(logits / TEMPERATURE, 1), F.log_softmax(said / TEMPERATURE, 1)
+    return F.kl_div(*softened, reduction="batchmean", log_target=True) * TEMPERATURE**2
+
+
 class Supervised:
     """The objective `classes`. Its best checkpoint has the highest top-1 on the held-out images."""
 
@@ -58,20 +64,15 @@ class Supervised:
             targets = F.one_hot(classes, self.classes).float()
             images, targets = mixed(images, targets, train.mixup or 0.0, train.cutmix or 0.0, random)
         images = erased(images, train.erasing, random) if train.erasing else images
-        first, *second = (logits.float() for logits in model.answers(model.encode(model.embed(model.patch_embed(images)))))
-        own = F.cross_entropy(first, targets, label_smoothing=train.label_smoothing or 0.0)
+        heads = [logits.float() for logits in model.answers(model.encode(model.embed(model.patch_embed(images))))]
+        own = [F.cross_entropy(logits, targets, label_smoothing=train.label_smoothing or 0.0) for logits in heads]
         if self.teacher is None:
-            return (
-                own
-                if not second
-                else (own + F.cross_entropy(second[0], targets, label_smoothing=train.label_smoothing or 0.0)) / 2
-            )
+            return sum(own[1:], own[0]) / len(own)
         said = self.teacher(images).float()
-        if second:  # DeiT's hard distillation, its equation 3
-            return (own + F.cross_entropy(second[0], said.argmax(1))) / 2
-        softened = F.log_softmax(first / TEMPERATURE, 1), F.log_softmax(said / TEMPERATURE, 1)
-        taught = F.kl_div(*softened, reduction="batchmean", log_target=True) * TEMPERATURE**2
-        return (1 - SHARE) * own + SHARE * taught
+        if train.distil == "token":  # DeiT's hard distillation, its equation 3
+            return (own[0] + F.cross_entropy(heads[1], said.argmax(1))) / 2
+        taught = [softly(logits, said) for logits in heads]
+        return ((1 - SHARE) * sum(own[1:], own[0]) + SHARE * sum(taught[1:], taught[0])) / len(heads)
 
     @torch.inference_mode()
     def evaluate(self, model: ViT, to_images, held_out: Pixels) -> dict[str, float]:  # type: ignore[no-untyped-def]

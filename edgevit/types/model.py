@@ -153,7 +153,7 @@ class Preprocess:
         require(self.channels == "RGB", f"channel order {self.channels!r}")
 
 
-PRESETS = ("auto", "scratch", "finetune", "paper", "probe")
+PRESETS = ("auto", "pretrain", "scratch", "finetune", "paper", "probe")
 AUGMENTS = ("none", "light", "photo", "strong")
 
 
@@ -202,14 +202,14 @@ class TrainConfig:
     teacher: str | None = None
     """The checkpoint that is distilled."""
     distil: str | None = None
-    """`soft`: the teacher's probabilities, by the class token; `token`: its answers, by DeiT's distillation token."""
+    """`soft`: the teacher's probabilities, by every head; `token`: its answers, by DeiT's distillation token; `none`."""
     objective: str = "classes"
     """`classes`, or `masked patches` for the paper's self-supervision (section 4.6)."""
     fraction: float = 1.0
     dev: float = 0.0
     """Of the training images, what chooses the best checkpoint in place of the held-out ones: for a search of learning rates."""
-    tried: dict[str, float] = field(default_factory=dict)
-    """Top-1 by learning rate, where one was chosen from several."""
+    tried: dict[str, float | None] = field(default_factory=dict)
+    """Top-1 by learning rate, where one was chosen from several; None for one whose loss was no longer a number."""
     seed: int = 0
     held_out: float = 0.2
     on_bad_image: str = "refuse"
@@ -223,7 +223,7 @@ class TrainConfig:
             ("weight_decay", 0, 10),
             ("layer_decay", 0.01, 1), ("warmup", 0, 0.999), ("label_smoothing", 0, 0.999), ("mixup", 0, 1), ("cutmix", 0, 1),
             ("erasing", 0, 1), ("drop_path", 0, 0.999), ("ema", 0, 0.999999), ("held_out", 1e-6, 0.999999), ("fraction", 1e-6, 1),
-            ("dev", 0, 0.9),
+            ("dev", 0, 0.9), ("seed", 0, 1 << 31),
             ("registers", 0, 1024), ("representation", 0, 1 << 16),
         ):  # fmt: skip
             value = getattr(self, name)
@@ -233,14 +233,19 @@ class TrainConfig:
             )
         for name, known in (
             ("preset", PRESETS), ("pool", POOLS), ("positions", POSITIONS), ("gelu", GELUS), ("augment", AUGMENTS),
-            ("optimiser", ("adamw", "sgd")), ("distil", ("soft", "token")), ("objective", ("classes", "masked patches")),
+            ("optimiser", ("adamw", "sgd")), ("distil", ("none", "soft", "token")), ("objective", ("classes", "masked patches")),
             ("on_bad_image", ("refuse", "skip")), ("precision", ("float32", "bfloat16")),
         ):  # fmt: skip
             value = getattr(self, name)
             require(value is None or value in known, f"unknown {name.replace('_', '-')}: {value}; known: {', '.join(known)}")
         require((self.mixup or 0) + (self.cutmix or 0) <= 1, "mixup and cutmix share the batches: their sum is at most 1")
+        masked = self.objective == "masked patches"
+        require(self.preset != "pretrain" or masked, "the preset pretrain has no labels to learn: edgevit pretrain takes it")
         require(not (self.keep_head and not self.start), "there is no head to keep without a checkpoint to start from")
-        require(not (self.distil and not self.teacher), "there is nothing to distil without a teacher")
+        require(self.distil in (None, "none") or bool(self.teacher), "there is nothing to distil without a teacher")
+        require(not (self.distil == "none" and self.teacher), "a teacher that is not distilled teaches nothing")
+        tokens = self.distil != "token" or self.pool in (None, "distilled")
+        require(tokens, f"distil token needs a distillation token, which pool {self.pool} has not")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 
 from edgevit.errors import BadInput, UnknownName
@@ -31,6 +32,9 @@ ENCODERS = {
     "H": Encoder(1280, 32, 16, 5120, "ViT, arXiv 2010.11929, table 1"),
 }
 
+PUBLISHED = ("Ti", "S", "B", "L", "H")
+"""Encoders that others have trained and published by the shapes above."""
+
 STEMS = {
     ("R8", 8): ResNetStem((1, 1), 16),
     ("R26", 32): ResNetStem((2, 2, 2, 2)),
@@ -49,17 +53,21 @@ NAMES = (
 
 def config(variant: str, image_size: Size, classes: int) -> ViTConfig:
     """The shape of a named variant. Raises UnknownName, and BadInput where the patch does not divide the image."""
+    size, patch, stem = parts(variant)
+    require_divided(variant, image_size, patch)
+    return ViTConfig(variant, image_size, patch, size.width, size.depth, size.heads, size.mlp, classes, stem=stem)
+
+
+def parts(variant: str) -> tuple[Encoder, int, ResNetStem | None]:
+    """Encoder, patch and ResNet of a named variant. Raises UnknownName."""
     stem_name, plus, rest = variant.rpartition("+")
     name, slash, digits = rest.partition("/")
-    if name not in ENCODERS or not slash or not digits.isascii() or not digits.isdigit() or not 2 <= int(digits) <= 64:
+    if name not in ENCODERS or not slash or not re.fullmatch("[0-9]{1,2}", digits) or not 2 <= int(digits) <= 64:
         raise UnknownName("model", variant, NAMES)
-    patch = int(digits)
-    stem = STEMS.get((stem_name, patch))
+    stem = STEMS.get((stem_name, int(digits)))
     if plus and not stem:
         raise UnknownName("model", variant, NAMES)
-    require_divided(variant, image_size, patch)
-    size = ENCODERS[name]
-    return ViTConfig(variant, image_size, patch, size.width, size.depth, size.heads, size.mlp, classes, stem=stem)
+    return ENCODERS[name], int(digits), stem
 
 
 def require_divided(variant: str, image_size: Size, patch: int) -> None:

@@ -126,3 +126,11 @@ def test_what_is_no_fraction(fraction: float) -> None:
 def test_fewer_of_no_image() -> None:
     with pytest.raises(BadInput, match="no image to train on in class 1"):
         fewer(_images(3), 2, 0.5, 0)
+
+
+@pytest.mark.parametrize("label", ["\ud800", "caf\udce9"])
+def test_a_label_that_cannot_be_written_down(label: str) -> None:
+    """A file name of bytes that are no UTF-8 becomes such a text; it would break the first checkpoint, an epoch later."""
+    with pytest.raises(BadInput, match="not text") as caught:
+        Dataset("x", ("a", label), Undivided(_images(1, 1), 0, 0.5), 8, photos=False)
+    caught.value.message.encode()

@@ -214,3 +214,33 @@ def test_without_the_library_its_line_is_said(made: str, tmp_path: Path, monkeyp
 
 def test_a_name_on_the_hub_is_the_same_from_everywhere() -> None:
     assert lasting("hf:user/pets") == "hf:user/pets"
+
+
+@pytest.mark.parametrize("name", ["imagefolder", "csv", "json", "pandas", "webdataset"])
+def test_a_reader_of_local_files_is_no_data_set_of_the_hub(name: str, hf: Any) -> None:
+    _refused(f"hf:{name}", "means files of this machine")
+
+
+def test_an_older_library_is_not_used(hf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hf, "__version__", "3.6.0")
+    with pytest.raises(NotInstalled, match=r"datasets 3\.6\.0 runs programs"):
+        open_source("hf:somebody/pets")
+
+
+def test_a_data_set_of_the_hub_names_no_file_of_this_machine(hf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers wrote its paths; what it brought itself lies in the cache."""
+    monkeypatch.setattr(hf.config, "HF_CACHE_HOME", tmp_path / "cache")
+    monkeypatch.setattr(hf.config, "HF_DATASETS_CACHE", tmp_path / "cache" / "datasets")
+    monkeypatch.setattr(hf.config, "DOWNLOADED_DATASETS_PATH", tmp_path / "cache" / "downloads")
+    places = [tmp_path / "cache" / "downloads" / "a.png", tmp_path / "private.png"]
+    for i, place in enumerate(places):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _image(i).save(place)
+    features = hf.Features({"image": hf.Image(), "label": hf.ClassLabel(names=PETS)})
+    columns = {"image": [{"path": str(place), "bytes": None} for place in places], "label": [0, 1]}
+    data = hf.Dataset.from_dict(columns, features=features)
+    monkeypatch.setattr(hf, "load_dataset", lambda *_: hf.DatasetDict(train=data))
+    found = open_source("hf:somebody/pets").all
+    assert np.array_equal(np.asarray(found.open(0)), np.asarray(_image(0)))
+    with pytest.raises(DamagedFile, match="outside of the cache"):
+        found.open(1)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgevit.data import arrays, open_source
+from edgevit.data import arrays, npz, open_source
 from edgevit.errors import BadInput, DamagedFile
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 6, 8, 3), np.uint8)
@@ -268,7 +268,15 @@ def test_an_encrypted_file_and_another_compression(tmp_path: Path) -> None:
         changed, at, central = bytearray(whole), whole.find(b"PK\x03\x04"), whole.find(b"PK\x01\x02")
         changed[at + offset] = changed[central + offset + 2] = value
         Path(spec).write_bytes(changed)
-        _refused(spec, "not arrays of numpy|cut or damaged", DamagedFile)
+        _refused(spec, "not arrays of numpy|cut or damaged|packed in a way", DamagedFile)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_packing_without_a_limit_is_refused(method: int, tmp_path: Path) -> None:
+    """Their readers unpack a whole member whatever size it is said to have."""
+    with zipfile.ZipFile(tmp_path / "data.npz", "w", method) as archive:
+        archive.writestr("images.npy", _npy((2, 5, 5), data=bytes(50)))
+    _refused(str(tmp_path / "data.npz"), "packed in a way that numpy never does", DamagedFile)
 
 
 def test_an_array_that_is_there_twice(tmp_path: Path) -> None:
@@ -308,3 +316,19 @@ def test_a_part_of_cifar_10() -> None:
             pixels = file[f"{name}_images"]
             assert np.array_equal(part.classes, file[f"{name}_labels"])
             assert all(np.array_equal(np.asarray(part.open(i)), pixels[i]) for i in (0, 17, len(part) - 1))
+
+
+@pytest.mark.parametrize("kind", ["U", "S"])
+def test_names_of_no_letters_are_not_made(kind: str, tmp_path: Path) -> None:
+    """A header of a few bytes may promise any number of them."""
+    empty = _npy((10**9,), f"|{kind}0" if kind == "S" else "<U0")
+    _refused(_zip(tmp_path, images=_npy((2, 5, 5), data=bytes(50)), classes=empty), "text of no letters", DamagedFile)
+
+
+def test_more_names_than_there_are_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npz, "MOST_CLASSES", 2)
+    _refused(_save(tmp_path, images=PIXELS, labels=CLASSES, classes=np.array(["a", "b", "c"])), "3 names of classes")
+
+
+def test_names_of_other_bytes(tmp_path: Path) -> None:
+    _refused(_save(tmp_path, images=PIXELS, labels=CLASSES, classes=np.array([b"a", b"\xff", b"c"])), "not UTF-8")

@@ -354,3 +354,12 @@ def test_a_thousand_images_of_imagenet() -> None:
     assert np.asarray(found.all.open(999)).shape == (256, 256, 3)
     with pytest.raises(BadInput, match="only one image in class tench, Tinca tinca"):
         found.split("held-out")
+
+
+def test_a_split_that_only_some_rows_say(root: Path) -> None:
+    """Rows of JSON may each have cells of their own; those without a split would land among the images to train on."""
+    lines = [{"file": f"{i}.png", "label": "ab"[i % 2], **({"split": "test"} if i else {})} for i in range(6)]
+    table = root / "some.jsonl"
+    table.write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(BadInput, match="no split in line 1 of"):
+        open_source(str(table))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ from edgevit.data.augment import AUGMENTS, augment
 from edgevit.data.dataset import Images
 from edgevit.data.randaugment import OPERATIONS, randaugment
 from edgevit.errors import BadInput
+from edgevit.jobs.evaluate import evaluate
 from edgevit.training import recipe, watch
 from edgevit.training.average import Average
 from edgevit.training.fit import fit
 from edgevit.training.images import Chosen
 from edgevit.training.masked import MaskedPatches
 from edgevit.training.mix import erased, mixed
-from edgevit.training.optimiser import layer
-from edgevit.types import Checkpoint, Preprocess, TrainConfig
+from edgevit.training.optimiser import build, layer
+from edgevit.training.run_folder import parameters
+from edgevit.training.start import continued
+from edgevit.training.supervised import Supervised, Teacher
+from edgevit.types import Checkpoint, DataChoice, Preprocess, TrainConfig, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 
@@ -66,6 +71,48 @@ def test_learns_and_resumes_bit_for_bit(option: dict[str, Any], tmp_path: Path) 
         assert whole.keys() == cut.keys() and all(np.array_equal(whole[key], cut[key]) for key in whole)
 
 
+@pytest.mark.parametrize("option", [{}, {"distil": "token"}, {"ema": 0.9, "freeze": True}], ids=["plain", "token", "frozen"])
+def test_a_fine_tuning_goes_on_without_what_it_began_from(option: dict[str, Any], start: Path, tmp_path: Path) -> None:
+    """`start` has a representation layer, which fine-tuning drops, and no distillation token, which `token` adds."""
+    begun = shutil.copytree(start, tmp_path / "begun")
+    teacher = str(start) if "distil" in option else None
+    train = TrainConfig("digits", start=str(begun), teacher=teacher, epochs=2, batch=256, fraction=0.5, **option)
+    fit(train, tmp_path / "whole", resume=False)
+
+    def stop(label: str, done: float, total: float | None) -> None:
+        if label.startswith("epoch 2/") and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(train, tmp_path / "cut", resume=False, progress=stop)
+    shutil.rmtree(begun)
+    settings = checkpoints.read(tmp_path / "cut" / "last").train
+    assert settings
+    fit(settings, tmp_path / "cut", resume=True)
+    whole, cut = (safetensors.numpy.load_file(tmp_path / run / "last" / checkpoints.WEIGHTS) for run in ("whole", "cut"))
+    assert whole.keys() == cut.keys() and all(np.array_equal(whole[key], cut[key]) for key in whole)
+
+
+def test_what_is_kept_last_answers_as_its_metrics_say(tmp_path: Path) -> None:
+    """With an average of the weights, that is what was evaluated."""
+    fit(dataclasses.replace(TINY, ema=0.9), tmp_path / "run", resume=False)
+    data = DataChoice("digits", "held-out", "refuse")
+    found = evaluate(tmp_path / "run" / "last", data, silent).top1
+    assert found == checkpoints.read(tmp_path / "run" / "last").metrics["val_top1"]
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 7])
+def test_accumulated_batches_are_one_large_batch(accumulate: int, tmp_path: Path) -> None:
+    """Also at the end of an epoch, where fewer are left: 715 images are 12 batches of 60 and half a one."""
+    common = dataclasses.replace(TINY, optimiser="sgd", lr=0.1, warmup=0.0, augment="none", epochs=1, model="Pico/8")
+    parts = dataclasses.replace(common, batch=60, accumulate=accumulate)
+    large = dataclasses.replace(common, batch=60 * accumulate)
+    for name, train in (("parts", parts), ("large", large)):
+        fit(train, tmp_path / name, resume=False)
+    one, other = (safetensors.numpy.load_file(tmp_path / n / "last" / checkpoints.WEIGHTS) for n in ("parts", "large"))
+    assert all(np.allclose(one[key], other[key], atol=2e-5) for key in one)
+
+
 def test_precision_is_chosen_and_written_down(tmp_path: Path) -> None:
     coarse, fine = (dataclasses.replace(TINY, epochs=1, precision=p) for p in ("bfloat16", None))
     found = [fit(train, tmp_path / name, resume=False) for name, train in (("coarse", coarse), ("fine", fine))]
@@ -106,6 +153,7 @@ def test_kept_head_answers_as_before(start: Path, tmp_path: Path) -> None:
         ({"positions": "2d"}, "has positions 1d, not 2d"),
         ({"image_size": (30, 30)}, "does not divide image size 30"),
         ({"preset": "scratch"}, "starts from nothing"),
+        ({"pool": "mean"}, "has pool cls, not mean"),
     ],
 )
 def test_what_a_checkpoint_cannot_become(change: dict[str, Any], words: str, start: Path, tmp_path: Path) -> None:
@@ -123,6 +171,52 @@ def test_distillation(distil: str, start: Path, tmp_path: Path) -> None:
     assert rows[1]["loss"] < rows[0]["loss"]
 
 
+def test_the_loss_of_a_student(start: Path) -> None:
+    """Softly, by the softened probabilities and the labels alike; by token, each head its own teacher (DeiT, equation 3)."""
+    torch.manual_seed(0)
+    device, random = torch.device("cpu"), torch.Generator()
+    images, classes = torch.randn(6, 3, 32, 32), torch.randint(10, (6,))
+    record, teacher = checkpoints.load(start)
+    said = teacher(images).detach()
+    for distil, pool in (("soft", "cls"), ("soft", "distilled"), ("token", "distilled")):
+        model = ViT(dataclasses.replace(config("Pico/8", (32, 32), 10), pool=pool)).eval()
+        for head in model.heads():
+            torch.nn.init.normal_(head.weight)
+        train = dataclasses.replace(TINY, teacher=str(start), distil=distil, pool=pool, label_smoothing=0.0)
+        found = Supervised(train, 10, Teacher(start, record.labels, record.preprocess, device)).loss(
+            model, images, classes, random
+        )
+        logits = model.answers(model.encode(model.embed(model.patch_embed(images))))
+        own = [-x.log_softmax(1)[range(6), classes].mean() for x in logits]
+        if distil == "token":
+            expected = (own[0] - logits[1].log_softmax(1)[range(6), said.argmax(1)].mean()) / 2
+        else:
+            p = (said / 3).softmax(1)
+            soft = [9 * (p * (p.log() - (x / 3).log_softmax(1))).sum(1).mean() for x in logits]
+            expected = sum((a + b) / 2 for a, b in zip(own, soft, strict=True)) / len(logits)
+        assert float(found) == pytest.approx(float(expected), rel=1e-5), (distil, pool)
+
+
+def test_a_student_without_a_token_learns_softly(start: Path) -> None:
+    source = _source(8000, 32, False)
+    choices = (({}, "none"), ({"teacher": "x"}, "soft"), ({"teacher": "x", "pool": "distilled"}, "token"))
+    assert [recipe.resolve(TrainConfig("x", **said), source).distil for said, _ in choices] == [kind for _, kind in choices]
+
+
+@pytest.mark.parametrize("said", [{"preset": "probe"}, {"preset": "finetune"}, {"preset": "paper"}, {"freeze": True}])
+def test_nothing_learned_is_nothing_to_go_on_from(said: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="goes on from a checkpoint"):
+        fit(dataclasses.replace(TINY, **said), tmp_path / "run", resume=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_token_beside_no_class_token(tmp_path: Path, start: Path) -> None:
+    fit(dataclasses.replace(TINY, pool="mean", epochs=1), tmp_path / "mean", resume=False)
+    with pytest.raises(BadInput, match="no class token"):
+        train = TrainConfig("digits", start=str(tmp_path / "mean"), teacher=str(start), distil="token", epochs=1)
+        fit(train, tmp_path / "run", resume=False)
+
+
 def test_teacher_of_other_classes_is_refused(start: Path, tmp_path: Path) -> None:
     record, model = checkpoints.load(start)
     (tmp_path / "other").mkdir()
@@ -136,6 +230,25 @@ def test_pretrained_encoder_is_fine_tuned(tmp_path: Path) -> None:
     assert (found.labels, found.config.classes) == ((), 0) and found.metrics["val_colours"] > 0
     tuned = fit(TrainConfig("digits", start=str(tmp_path / "pre"), epochs=1, fraction=0.3), tmp_path / "tuned", resume=False)
     assert tuned.config.classes == 10
+
+
+def test_pretraining_has_a_preset_of_its_own() -> None:
+    """Photographs by the thousand: nothing that stands there for labels is ticked, and the new mask token learns at full rate."""
+    train = TrainConfig("x", objective="masked patches")
+    start = Checkpoint(config("Ti/16", (224, 224), 2), Preprocess((256, 256), (224, 224)), ("a", "b"), {}, "", {})
+    for given in (None, start):
+        found = recipe.resolve(train, _source(100_000, 224, True), given)
+        labels = (found.mixup, found.cutmix, found.erasing, found.label_smoothing, found.ema)
+        assert found.preset == "pretrain" and labels == (0.0,) * 5 and found.layer_decay == 1.0
+    assert layer("mask_token", 12) == layer("colours.weight", 12) == 13
+
+
+def test_no_patch_corrupted_is_nothing_to_learn() -> None:
+    shape = config("Pico/8", (16, 16), 0)
+    model, objective = ViT(shape), MaskedPatches(shape, Preprocess((16, 16), (16, 16)), torch.device("cpu"))
+    seeds = (torch.Generator().manual_seed(seed) for seed in range(60))
+    losses = [float(objective.loss(model, torch.randn(1, 3, 16, 16), torch.zeros(1), seed).detach()) for seed in seeds]
+    assert all(np.isfinite(losses)) and 0.0 in losses
 
 
 def test_colours_of_patches() -> None:
@@ -169,7 +282,7 @@ def test_the_dial() -> None:
     start = Checkpoint(config("Ti/16", (224, 224), 2), Preprocess((256, 256), (224, 224)), ("a", "b"), {}, "", {})
     for preset, given in (("scratch", None), ("finetune", start), ("paper", start), ("probe", start)):
         found = recipe.resolve(TrainConfig("x", preset=preset), _source(8000, 32, True), given)
-        undecided = {name for name, value in vars(found).items() if value is None} - {"start", "teacher", "distil", "precision"}
+        undecided = {name for name, value in vars(found).items() if value is None} - {"start", "teacher", "precision"}
         assert not undecided, preset
     paper = recipe.resolve(TrainConfig("x", preset="paper"), _source(80_000, 224, True), start)
     assert (paper.optimiser, paper.weight_decay, paper.batch, paper.label_smoothing) == ("sgd", 0.0, 512, 0.0)
@@ -178,6 +291,8 @@ def test_the_dial() -> None:
     assert many.mixup and many.augment == "strong" and many.ema and not few.mixup and few.augment == "photo"
     assert many.mirror and few.mirror and not recipe.resolve(TrainConfig("x", augment="light"), _source(100, 32, True)).mirror
     assert recipe.resolve(TrainConfig("x", mirror=True), _source(100, 28, False)).mirror
+    assert recipe.resolve(TrainConfig("x", mixup=0.7), _source(100_000, 224, True)).cutmix == pytest.approx(0.3)
+    assert recipe.resolve(TrainConfig("x", cutmix=1.0), _source(100_000, 224, True)).mixup == 0.0
     assert recipe.resolve(TrainConfig("x", mixup=0.0), _source(100_000, 224, True)).mixup == 0.0
 
 
@@ -188,6 +303,16 @@ def test_mirror_alone_moves_nothing() -> None:
     turned = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(found, images, strict=True)]
     same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(found, images, strict=True)]
     assert all(a != b for a, b in zip(turned, same, strict=True)) and 16 < sum(turned) < 48
+
+
+@pytest.mark.parametrize("native", [8, 28, 32, 37, 64, 65, 100, 224, 300])
+@pytest.mark.parametrize("model", [None, "Pico/7", "Ti/16"])
+def test_images_of_any_size_have_a_default(native: int, model: str | None) -> None:
+    found = recipe.resolve(TrainConfig("x", model=model), _source(100, native, True))
+    assert found.image_size and found.model
+    shape = config(found.model, found.image_size, 2)
+    assert model is not None or native in (37, 65, 100, 300) or shape.image_size == (native, native)
+    assert abs(found.image_size[0] - native) <= shape.patch
 
 
 def test_layers_of_parameters() -> None:
@@ -201,6 +326,31 @@ def test_layers_of_parameters() -> None:
         "head.weight",
     ]
     assert [layer(name, 12) for name in names] == [0, 0, 0, 1, 12, 13, 13]
+
+
+def test_lower_layers_learn_more_slowly() -> None:
+    model = ViT(config("Pico/8", (16, 16), 4))
+    train = TrainConfig("x", lr=1.0, weight_decay=0.1, layer_decay=0.5)
+    made = build(parameters(model, None), train, depth=4)
+    scales = {id(p): group["scale"] for group in made.param_groups for p in group["params"]}
+    found = {name: scales[id(p)] for name, p in model.named_parameters()}
+    assert found["head.weight"] == found["norm.bias"] == 1
+    assert [found[f"blocks.{n}.mlp.fc1.weight"] for n in (3, 2, 1, 0)] == [0.5, 0.25, 0.125, 0.0625]
+    assert found["pos_embed"] == found["patch_embed.proj.weight"] == 0.5**5
+    decays = {id(p): group["weight_decay"] for group in made.param_groups for p in group["params"]}
+    assert decays[id(model.head.weight)] == 0.1 and decays[id(model.pos_embed)] == decays[id(model.norm.weight)] == 0
+
+
+def test_a_continued_model_has_a_head_of_zeros_and_the_encoder_it_had() -> None:
+    torch.manual_seed(0)
+    old = ViT(config("Pico/8", (16, 16), 4))
+    for p in old.parameters():
+        torch.nn.init.normal_(p)
+    new = continued(old, dataclasses.replace(old.config, image_size=(24, 40), classes=7), keep_head=False)
+    assert new.head.weight.shape == (7, 64) and not new.head.weight.any() and not new.head.bias.any()
+    kept = {name: t for name, t in old.state_dict().items() if not name.startswith(("head.", "pos_embed"))}
+    assert all(torch.equal(t, new.state_dict()[name]) for name, t in kept.items())
+    assert new.pos_embed.shape == (1, 1 + 3 * 5, 64) and torch.equal(new.pos_embed[:, 0], old.pos_embed[:, 0])
 
 
 def test_mixing() -> None:
@@ -243,7 +393,19 @@ def test_randaugment_is_the_same_for_the_same_numbers() -> None:
     assert not torch.equal(augment(images, AUGMENTS["strong"], torch.Generator()), images)
 
 
+def test_turns_and_shears_are_in_pixels_not_in_sides() -> None:
+    """In an image twice as wide as high a disc stays one."""
+    y, x = torch.meshgrid(torch.arange(32) - 15.5, torch.arange(64) - 31.5, indexing="ij")
+    disc = ((x**2 + y**2) < 100).float().expand(1, 3, -1, -1)
+    how = dataclasses.replace(AUGMENTS["none"], turn=180)
+    for found in (augment(disc, how, torch.Generator().manual_seed(3)), OPERATIONS[9](disc, torch.ones(1, 1, 1, 1))):
+        difference = (found - disc)[..., 4:-4, 20:-20].abs()  # beyond, what comes into view is grey
+        assert difference.mean() < 0.05 and difference.max() > 0
+
+
 def test_equalised_channel_is_even() -> None:
+    flat = torch.full((1, 3, 4, 4), 0.4)
+    assert torch.equal(OPERATIONS[2](flat, torch.ones(1, 1, 1, 1)), flat)
     image = (torch.arange(256).reshape(1, 1, 16, 16) / 255).pow(3).expand(1, 3, -1, -1)
     found = OPERATIONS[2](image, torch.ones(1, 1, 1, 1))
     assert found.min() == 0 and found.max() == 1
@@ -261,8 +423,13 @@ def test_average_follows() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"mixup": 0.7, "cutmix": 0.7}, {"keep_head": True}, {"distil": "soft"}, {"optimiser": "lion"}, {"ema": 2.0}]
-)
+    "change",
+    [
+        {"seed": -1}, {"seed": 10**14}, {"preset": "pretrain"}, {"distil": "token", "teacher": "x", "pool": "mean"},
+        {"distil": "none", "teacher": "x"},
+        {"mixup": 0.7, "cutmix": 0.7}, {"keep_head": True}, {"distil": "soft"}, {"optimiser": "lion"}, {"ema": 2.0},
+    ],
+)  # fmt: skip
 def test_settings_that_cannot_be(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         TrainConfig("digits", **change)
