@@ -204,3 +204,19 @@ def test_the_report_is_told_why_there_is_nothing(tmp_path: Path) -> None:
     found, gallery = look.evaluated(gone, silent)
     assert found is None and "not measured: no such checkpoint" in gallery.notes[0]
     assert "not drawn: no such checkpoint" in look.inside(gone, silent).notes[0]
+
+
+def test_an_encoder_of_images_without_labels(run_cli: RunCli, images: Path, tmp_path: Path) -> None:
+    flat, run = tmp_path / "flat", tmp_path / "run"
+    flat.mkdir()
+    for number, photo in enumerate(sorted(images.rglob("*.png"))):
+        (flat / f"{number}.png").write_bytes(photo.read_bytes())
+    options = ("--model", "Pico/8", "--image-size", "32", "--epochs", "1")
+    trained = run_cli("pretrain", "--data", flat, *options, "--out", run)
+    assert trained.returncode == 0, trained.stderr
+    seen = run_cli("explain", run, flat / "0.png", "--out", tmp_path / "out", "--json")
+    assert seen.returncode == 0, seen.stderr
+    found = json.loads(seen.stdout)
+    assert found["distances"]["images"] > 1 and found["images"][0]["labels"] == []
+    _refused(run_cli("predict", run, flat / "0.png"), "has no head: it is pre-trained only")
+    _refused(run_cli("eval", run), "has no head: it is pre-trained only")

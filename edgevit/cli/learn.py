@@ -194,7 +194,8 @@ def show_trained(checkpoint: Checkpoint) -> None:
     name_skipped(checkpoint.skipped)
     console.out(f"{checkpoint.folder}: {config.variant} at {shown(config.image_size)} px, {config.classes} classes")
     learned = f"top-1 {100 * metrics['val_top1']:.2f} %" if "val_top1" in metrics else f"loss {metrics['val_loss']:.4f}"
-    console.out(f"{learned} held-out, epoch {metrics['epoch']:.0f} of {train.epochs if train else '?'}")
+    chosen = ", the best of all on these images" if checkpoint.chosen_by else ""
+    console.out(f"{learned} held-out, epoch {metrics['epoch']:.0f} of {train.epochs if train else '?'}{chosen}")
 
 
 @command

@@ -139,7 +139,9 @@ def _training(train: TrainConfig) -> str:
 
 def _metrics(checkpoint: Checkpoint) -> str:
     said = [f"{words.plain(name)} {_metric(name, value)}" for name, value in checkpoint.metrics.items()]
-    return ", ".join(said) or "not recorded"
+    by = words.plain(checkpoint.chosen_by)
+    chosen = f"; the epoch was chosen by {by} on the held-out images" if by else ""
+    return (", ".join(said) or "not recorded") + chosen
 
 
 def _metric(name: str, value: float) -> str:

@@ -86,7 +86,7 @@ def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent
             run_folder.save_last(run, state.learner, checkpoint)
             if _rank(metrics[better], better) < best:
                 best = _rank(metrics[better], better)
-                run_folder.save_best(run, state.learner, checkpoint)
+                run_folder.save_best(run, state.learner, dataclasses.replace(checkpoint, chosen_by=better))
             watch.row(metrics)
     return run_folder.finished(run)
 

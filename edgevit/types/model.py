@@ -260,6 +260,8 @@ class Checkpoint:
     versions: dict[str, str]
     train: TrainConfig | None = None
     """None where others trained it."""
+    chosen_by: str = ""
+    """The metric of the held-out images by which this epoch was chosen from all of the run: on them it looks its best."""
     source: str = ""
     """Where an imported one came from, and what was said by whom."""
     skipped: tuple[str, ...] = ()

@@ -167,3 +167,10 @@ def test_a_picture_that_does_not_carry_itself_is_left_out(report: Report, pictur
     elements = Elements(html.render(page.build(foreign), foreign))
     assert not list(elements.all("img"))
     assert "no picture in the record" in elements.words
+
+
+def test_an_epoch_that_was_chosen_says_by_which_images(report: Report) -> None:
+    """On the images that chose it, a checkpoint looks better than it is."""
+    words = "the epoch was chosen by val_top1 on the held-out images"
+    best = replace(report, checkpoint=replace(report.checkpoint, chosen_by="val_top1"))
+    assert [words in html.render(page.build(r), r) for r in (best, report)] == [True, False]

@@ -34,6 +34,7 @@ def test_learns_and_leaves_a_whole_run(tmp_path: Path) -> None:
     rows = watch.read(tmp_path / "run" / watch.LINES)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[-1]["loss"] < rows[0]["loss"] < math.log(10) + 0.1
+    assert (best.chosen_by, checkpoints.read(tmp_path / "run" / "last").chosen_by) == ("val_top1", "")
     assert best.metrics["val_top1"] == max(row["val_top1"] for row in rows) > 0.15
     record, model = checkpoints.load(tmp_path / "run")
     assert record.folder.name == "best" and model.config.classes == 10 and record.labels == tuple("0123456789")
