@@ -53,16 +53,16 @@ def last(run: Path) -> Checkpoint:
 
 
 def positions(runs: Runs, seed: int) -> dict[str, float]:
-    """Appendix D.4, table 8: no positions, learned 1-D, learned halves for row and column, relative; and fixed sines."""
-    kinds = ("none", "1d", "2d", "relative", "sincos")
-    common = {"model": "Nano/7", "image_size": (28, 28), "fraction": 0.25, "epochs": 15, "seed": seed}
+    """Appendix D.4, table 8: no positions, learned 1-D, learned halves for row and column, relative."""
+    kinds = ("none", "1d", "2d", "relative")
+    common = {"model": "Nano/7", "image_size": (28, 28), "fraction": 0.25, "epochs": 10, "seed": seed}
     return {kind: top1(runs.train(f"positions-{kind}-{seed}", positions=kind, **common)) for kind in kinds}
 
 
 def resolution(runs: Runs, seed: int) -> dict[str, float]:
     """Section 3.2: trained at 20 px, then fine-tuned by the same number of steps at 20 px and at 30 px."""
     common = {"fraction": 0.25, "seed": seed}
-    small = runs.train(f"resolution-start-{seed}", model="Nano/5", image_size=(20, 20), epochs=15, **common)
+    small = runs.train(f"resolution-start-{seed}", model="Nano/5", image_size=(20, 20), epochs=10, **common)
     sides = {f"{side} px": (side, side) for side in (20, 30)}
     tuned = {
         name: top1(runs.train(f"resolution-{size[0]}-{seed}", start=str(small), image_size=size, epochs=5, **common))
@@ -74,7 +74,7 @@ def resolution(runs: Runs, seed: int) -> dict[str, float]:
 def pretraining(runs: Runs, seed: int) -> dict[str, float]:
     """Section 4.6: a tenth of the labels, from nothing and from an encoder that predicted the colours of masked patches."""
     shape = {"model": "Nano/7", "image_size": (28, 28), "seed": seed}
-    encoder = runs.train(f"pretraining-encoder-{seed}", objective="masked patches", epochs=25, **shape)
+    encoder = runs.train(f"pretraining-encoder-{seed}", objective="masked patches", epochs=10, **shape)
     common = {"fraction": 0.1, "epochs": 40, "layer_decay": 1.0, "lr": 2e-3, "batch": 128, "seed": seed}
     scratch = runs.train(f"pretraining-scratch-{seed}", **{**shape, **common})
     tuned = runs.train(f"pretraining-tuned-{seed}", start=str(encoder), **common)
