@@ -23,20 +23,24 @@ def import_weights(
     interpolation: Annotated[str | None, typer.Option(help="nearest, bilinear, bicubic or lanczos.")] = None,
     labels: Annotated[Path | None, typer.Option(help="CSV with index and name, one name per line, or JSON.")] = None,
     image_size: Annotated[str | None, typer.Option(help="Pixels: N, or HEIGHTxWIDTH. Default: the file's.")] = None,
-    model: Annotated[str | None, typer.Option(help="The variant, where a file's shape is no known one's.")] = None,
+    model: Annotated[str | None, typer.Option(help="The variant that the weights have to be; says their heads.")] = None,
+    heads: Annotated[int | None, typer.Option(help="Attention heads, which few files say. Default: the file's.")] = None,
     positions: Annotated[str | None, typer.Option(help="none or sincos, for a file that holds no positions.")] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Leave the head off: an encoder to train from.")] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """A checkpoint from weights of timm, Hugging Face, Google or torchvision. What the file says need not be said again."""
+    """A checkpoint from weights of timm, Hugging Face, Google or torchvision. What the file says need not be said again.
+
+    Of a pickle (.pth, .pt, .bin) nothing but tensors is loaded, and none of its code is run.
+    """
     from edgevit import pipeline
     from edgevit.vit.foreign import asked as options
 
     asked = options.Asked(
         options.channels("--mean", mean), options.channels("--std", std), options.resize(resize),
         options.interpolation(interpolation), labels, options.size("--image-size", image_size), model,
-        options.positions(positions), headless,
+        options.heads(heads), options.positions(positions), headless,
     )  # fmt: skip
     with console.progress() as progress:
         made = pipeline.import_weights(source, asked, out, force, progress)

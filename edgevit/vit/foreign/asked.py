@@ -13,7 +13,8 @@ from edgevit.types.model import INTERPOLATIONS
 Channels = tuple[float, float, float]
 
 SIDES = 1 << 14
-"""Most pixels along a side that may be asked for."""
+"""Most pixels along a side that may be asked for, or that a config may say."""
+MOST_HEADS = 1024
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Asked:
     labels: Path | None = None
     image_size: Size | None = None
     model: str | None = None
+    heads: int | None = None
+    """Of the attention, which few files say."""
     positions: str | None = None
     """`none` or `sincos`, for a file that holds no position embeddings."""
     headless: bool = False
@@ -48,7 +51,7 @@ EXAMPLES = {
     "interpolation": "--interpolation bicubic",
     "labels": "--labels classes.csv (or --headless, for an encoder to train from)",
     "image size": "--image-size 224",
-    "model": "--model B/16",
+    "heads": "--heads 12 (or --model B/16)",
     "positions": "--positions sincos",
 }
 """How each thing that a file may not say is said, by its name."""
@@ -90,6 +93,12 @@ def interpolation(text: str | None) -> str | None:
     if text is not None and text not in INTERPOLATIONS:
         raise BadInput(f"unknown interpolation: {text}", f"known: {', '.join(INTERPOLATIONS)}")
     return text
+
+
+def heads(count: int | None) -> int | None:
+    if count is not None and not 1 <= count <= MOST_HEADS:
+        raise BadInput(f"--heads is 1 to {MOST_HEADS}: {count}", "for example --heads 12")
+    return count
 
 
 def positions(text: str | None) -> str | None:

@@ -66,4 +66,6 @@ def _format(given: Given) -> Format:
 
 
 def _without(given: Given, heads: tuple[str, ...]) -> Given:
-    return dataclasses.replace(given, tensors={name: t for name, t in given.tensors.items() if not name.startswith(heads)})
+    off = tuple(name for name in given.tensors if name.startswith(heads))
+    kept = {name: given.tensors[name] for name in given.tensors if not name.startswith(heads)}
+    return dataclasses.replace(given, tensors=kept, heads_off=off)

@@ -13,18 +13,17 @@ import re
 import torch
 from torch import Tensor
 
-from edgevit.errors import DamagedFile
+from edgevit.errors import BadInput, DamagedFile
 from edgevit.types import ResNetStem, ViTConfig
 from edgevit.vit.foreign import standardised
 from edgevit.vit.foreign.layout import SAME, Entry, Form
-from edgevit.vit.foreign.said import Given, Said, Seen, counted, dims, square
+from edgevit.vit.foreign.said import MOST, Given, Said, Seen, counted, dims, square
 from edgevit.vit.foreign.timm import STEM, positions, stem_names
 
 NAME = "Google's"
 HEADS = ("head/",)
 EPS = 1e-6
 BLOCK = "Transformer/encoderblock_"
-MOST_BLOCKS = 1024
 
 WHY = {
     "MAPHead": "attention pooling",
@@ -60,7 +59,7 @@ def cleaned(given: Given) -> Given:
 
 def _unstacked(name: str, tensor: Tensor) -> dict[str, Tensor]:
     match = PARTS.fullmatch(name)
-    if match is None or tensor.dim() == 0 or tensor.numel() == 0 or len(tensor) > MOST_BLOCKS:
+    if match is None or tensor.dim() == 0 or tensor.numel() == 0 or len(tensor) > MOST:
         return {name: tensor}
     return {f"{match['before']}_{n}/{match['rest']}": part for n, part in enumerate(tensor.unbind(0))}
 
@@ -101,6 +100,10 @@ def _parts(given: Given) -> dict[str, str]:
 
 
 def _stem(given: Given) -> ResNetStem:
+    """Raises BadInput for the smallest hybrids of Google's, whose ResNet is a root without stages."""
+    if not any(name.startswith("block1/") for name in given.tensors):
+        known = "edgevit reads hybrids whose ResNet has stages, such as R50+B/16 and R26+S/32, and ViTs without a ResNet"
+        raise BadInput(f"{given.origin}: a hybrid whose ResNet is its root alone, such as R+Ti/16, is not supported", known)
     layers = tuple(counted(given, f"block{n}/unit", "/", 1) for n in range(1, counted(given, "block", "/", 1) + 1))
     try:
         return ResNetStem(layers, dims(given, "conv_root/kernel", 4)[3], EPS)
@@ -145,8 +148,9 @@ def layout(given: Given, config: ViTConfig, before: int) -> list[Entry]:
     table = next((name for name in TABLES if name in given.tensors), "")
     entries = [Entry("cls_token", ("cls",), SAME)] if config.class_tokens else []
     entries += [*positions(config, table, before), *_layer("patch_embed.proj", "embedding", KERNEL)]
+    parts = _parts(given)
     for n in range(config.depth):
-        entries += _block(f"blocks.{n}.", f"{BLOCK}{n}/", _parts(given), config.heads)
+        entries += _block(f"blocks.{n}.", f"{BLOCK}{n}/", parts, config.heads)
     entries += _norm("norm", "Transformer/encoder_norm")
     entries += _layer("pre_logits", "pre_logits", MAP) if config.representation else []
     entries += _layer("head", "head", MAP) if config.classes else []

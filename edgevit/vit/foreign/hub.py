@@ -17,8 +17,10 @@ LAST = ["*.bin", "*.pth"]
 
 
 def means(source: str) -> bool:
-    """Whether `source` is a name on the Hub, rather than a path."""
-    return NAME.fullmatch(source) is not None and not Path(source).exists()
+    """Whether `source` is a name on the Hub, rather than a path: one that ends as a weight file does is a path, there or not."""
+    from edgevit.vit.foreign.files import KINDS
+
+    return NAME.fullmatch(source) is not None and not source.lower().endswith(tuple(KINDS)) and not Path(source).exists()
 
 
 def downloaded(source: str, progress: Progress) -> tuple[Path, str]:
@@ -27,9 +29,30 @@ def downloaded(source: str, progress: Progress) -> tuple[Path, str]:
     assert match
     progress(f"fetching {source}", 0, None)
     folder = _snapshot(match["repo"], match["revision"], FIRST)
-    if not [*folder.glob("*.safetensors"), *folder.glob("*.npz")]:
+    if not _whole(folder, FIRST):
         folder = _snapshot(match["repo"], match["revision"], [*FIRST, *LAST])
+    if not _whole(folder, [*FIRST, *LAST]):
+        raise _absent(match["repo"])
     return folder, f"{match['repo']}@{folder.name}"
+
+
+def _whole(folder: Path, patterns: list[str]) -> bool:
+    """Whether weights are there, and all the shards that an index names where they come in shards."""
+    from edgevit.vit.foreign.files import INDEX, WHOLE, ShardIndex, read_config
+
+    if not (folder / WHOLE).is_file() and (folder / INDEX).is_file():
+        return all((folder / name).is_file() for name in read_config(folder, INDEX, ShardIndex).weight_map.values())
+    return any(file for pattern in patterns if not pattern.endswith(".json") for file in folder.glob(pattern))
+
+
+def _absent(repo: str) -> EdgevitError:
+    """What to say where only some files of a repository are here: without a network its library is content with those."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return EdgevitError(f"its weights are not in the cache, and the Hugging Face Hub cannot be reached: {repo}", _way_out())
+    hint = "where it has some, look to the network; those in its folders are not fetched, but a path to a file of them is taken"
+    return BadInput(f"no weights at the top of {repo} on the Hugging Face Hub, nor in the cache", hint)
 
 
 def _snapshot(repo: str, revision: str | None, patterns: list[str]) -> Path:

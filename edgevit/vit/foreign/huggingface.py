@@ -15,8 +15,9 @@ from edgevit.errors import BadInput, DamagedFile
 from edgevit.types import ResNetStem, Size, ViTConfig
 from edgevit.vit.foreign import huggingface_pixels
 from edgevit.vit.foreign.files import read_config
+from edgevit.vit.foreign.labels import in_order
 from edgevit.vit.foreign.layout import SAME, THIRDS, Entry, constant, with_their_rows
-from edgevit.vit.foreign.said import Fact, Given, Said, Seen, counted, dims, square
+from edgevit.vit.foreign.said import Fact, Given, Said, Seen, counted, dims, pixels, require_biases, square
 from edgevit.vit.foreign.timm import STEM, positions, stem_entries, stem_names
 
 NAME = "Hugging Face"
@@ -24,6 +25,8 @@ HEADS = ("classifier.", "cls_classifier.", "distillation_classifier.")
 PATCHES = "embeddings.patch_embeddings.projection.weight"
 TOLD = "config.json"
 GROUP_EPS = 1e-5
+USUAL_HEADS = 12
+"""Of `ViTConfig` and `DeiTConfig` where nothing is said."""
 
 WHY = {
     "decoder": "a decoder of masked patches",
@@ -70,6 +73,7 @@ class Config:
     hidden_size: int | None = None
     num_hidden_layers: int | None = None
     num_attention_heads: int | None = None
+    architectures: list[str] | None = None
     intermediate_size: int | None = None
     hidden_act: str = "gelu"
     layer_norm_eps: float = 1e-12
@@ -93,22 +97,22 @@ def cleaned(given: Given) -> Given:
         raise BadInput(
             f"{given.origin}: no ViT or DeiT, but {prefix.rstrip('.')}", "edgevit reads plain ViT and DeiT of transformers"
         )
+    twice = next((name for name in given.tensors if prefix and prefix + name in given.tensors), None)
+    if twice:
+        raise DamagedFile(f"{given.file}: both {twice} and {prefix}{twice}", "one of them is of another model")
     tensors = {name.removeprefix(prefix): tensor for name, tensor in given.tensors.items()}
-    unread = [name for name in tensors if name == "embeddings.mask_token" or (name.startswith("pooler.") and _headed(tensors))]
+    headed = any(name.startswith(HEADS) for name in tensors)
+    unread = {name for name in tensors if name == "embeddings.mask_token" or (name.startswith("pooler.") and headed)}
     return dataclasses.replace(
         given, tensors={n: t for n, t in tensors.items() if n not in unread}, prefix=prefix, left_out=tuple(sorted(unread))
     )
-
-
-def _headed(tensors: dict[str, torch.Tensor]) -> bool:
-    return any(name.startswith(HEADS) for name in tensors)
 
 
 def seen(given: Given) -> Seen:
     width, _, *sides = dims(given, PATCHES, 4)
     tensors = given.tensors
     deit = "embeddings.distillation_token" in tensors
-    teacher = deit and not {"classifier.weight", "pooler.dense.weight"} & tensors.keys()
+    teacher = deit and _taught(given)
     head = next((name for name in ("classifier.weight", "cls_classifier.weight") if name in tensors), None)
     blocks = _blocks(given)
     return Seen(
@@ -124,6 +128,17 @@ def seen(given: Given) -> Seen:
         representation=dims(given, "pooler.dense.weight", 2)[0] if "pooler.dense.weight" in tensors else 0,
         stem=_stem(given),
     )
+
+
+def _taught(given: Given) -> bool:
+    """Whether a head reads DeiT's distillation token. Of an encoder alone its config may say it; `DeiTModel` reads the other."""
+    names = {*given.tensors, *given.heads_off}
+    if any(name.startswith("distillation_classifier.") for name in names):
+        return True
+    if {"classifier.weight", "pooler.dense.weight"} & names:
+        return False
+    config: Config = read_config(given.folder, TOLD, Config)
+    return "DeiTForImageClassificationWithTeacher" in (config.architectures or ())
 
 
 def _blocks(given: Given) -> str:
@@ -156,12 +171,13 @@ def said(given: Given, seen: Seen) -> Said:
         )
     config: Config = read_config(given.folder, TOLD, Config)
     _require_ours(given, config, seen)
-    labels = _labels(given, config) if seen.classes else None
-    size = (config.image_size,) * 2 if isinstance(config.image_size, int) else config.image_size
-    pixels = huggingface_pixels.read(given)
+    labels = in_order(config.id2label, f"{given.folder}/{TOLD}: id2label") if seen.classes else None
+    size = pixels(config.image_size, f"{given.origin}: image_size in {TOLD}")
+    silent = config.num_attention_heads is None
     return dataclasses.replace(
-        pixels, gelu="erf" if config.hidden_act in ERF else "tanh", norm_eps=config.layer_norm_eps,
-        facts=tuple(_facts(config, seen, labels)), heads=config.num_attention_heads, image_size=size, labels=labels,
+        huggingface_pixels.read(given), gelu="erf" if config.hidden_act in ERF else "tanh", norm_eps=config.layer_norm_eps,
+        facts=tuple(_facts(config, seen, labels)), heads=USUAL_HEADS if silent else config.num_attention_heads, image_size=size,
+        labels=labels, heads_by=f"transformers has where {TOLD} says none" if silent else "",
     )  # fmt: skip
 
 
@@ -176,6 +192,9 @@ def _require_ours(given: Given, config: Config, seen: Seen) -> None:
     for holds, name, value, known in wrong:
         if holds:
             raise BadInput(f"{given.origin}: {name} in {TOLD} is {value}", f"edgevit reads {known}")
+    blocks, maps = _blocks(given), _maps(given)
+    biases = [f"{blocks}{n}.{maps[part]}.bias" for n in range(seen.depth) for part in "qkv"]
+    require_biases(given, biases, config.qkv_bias, f"qkv_bias in {TOLD}")
     if seen.stem:
         _require_bit(given, config.backbone_config or Backbone())
 
@@ -206,22 +225,15 @@ def _side(size: Size) -> object:
     return size[0] if size[0] == size[1] else size
 
 
-def _labels(given: Given, config: Config) -> tuple[str, ...] | None:
-    if config.id2label is None:
-        return None
-    if set(config.id2label) != {str(n) for n in range(len(config.id2label))}:
-        raise DamagedFile(f"{given.folder}/{TOLD}: id2label does not number the classes from 0")
-    return tuple(config.id2label[str(n)] for n in range(len(config.id2label)))
-
-
 def layout(given: Given, config: ViTConfig, before: int) -> list[Entry]:
     entries = [
         *_tokens(given, config, before),
         *_pair("patch_embed.proj", PATCHES.removesuffix(".weight")),
         *_pair("norm", "layernorm"),
     ]
+    blocks, maps, biased = _blocks(given), _maps(given), _biased(given)
     for n in range(config.depth):
-        entries += _block(f"blocks.{n}.", f"{_blocks(given)}{n}.", _maps(given), _biased(given), config.width)
+        entries += _block(f"blocks.{n}.", f"{blocks}{n}.", maps, biased, config.width)
     if config.representation:
         entries += _pair("pre_logits", "pooler.dense")
     if config.classes and config.pool == "distilled":

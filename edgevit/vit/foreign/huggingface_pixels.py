@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from edgevit.errors import BadInput
 from edgevit.types import Size
 from edgevit.vit.foreign.asked import Channels, Resize
 from edgevit.vit.foreign.files import read_config
-from edgevit.vit.foreign.said import Given, Said
+from edgevit.vit.foreign.said import Given, Said, pixels
 
 FILE = "preprocessor_config.json"
 RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers."""
 SQUARE = ("ViT", "DeiT")
-"""Processors that take a single number for both sides; with others it is the short one."""
+"""Processors that take a single number for both sides; with the others of `KNOWN` it is the short one."""
+KNOWN = ("ViT", "DeiT", "ViTHybrid", "Bit", "CLIP")
+"""Processors whose sizes are understood here. Another may resize in a way of its own, so that it has to be said."""
+ENDING = re.compile(r"(FeatureExtractor|ImageProcessor)(Fast|Pil)?$")
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Sides:
     height: int | None = None
     width: int | None = None
     shortest_edge: int | None = None
+    longest_edge: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,13 @@ class Processor:
     image_mean: Channels | None = None
     image_std: Channels | None = None
     resample: int | None = None
+    crop_pct: float | None = None
+    do_pad: bool | None = None
+    do_flip_channel_order: bool | None = None
+
+    @property
+    def kind(self) -> str:
+        return ENDING.sub("", self.image_processor_type or self.feature_extractor_type or "")
 
 
 def read(given: Given) -> Said:
@@ -52,8 +64,10 @@ def read(given: Given) -> Said:
         raise BadInput(
             f"{given.origin}: {FILE} does not scale pixels by 1/255", "edgevit's preprocessing does; no option changes it"
         )
+    _require_usual(given, processor)
     plain = processor.do_normalize is False
-    resize, crop = _resize(processor), _crop(processor)
+    known = processor.kind in KNOWN
+    resize, crop = (_resize(given, processor), _crop(given, processor)) if known else (None, None)
     return Said(
         gelu="", norm_eps=0.0, resize=resize,
         interpolation=None if processor.resample is None else RESAMPLE.get(processor.resample),
@@ -62,25 +76,39 @@ def read(given: Given) -> Said:
     )  # fmt: skip
 
 
-def _resize(processor: Processor) -> Resize | None:
+def _require_usual(given: Given, processor: Processor) -> None:
+    """Raises BadInput for fields that change the pixels otherwise than edgevit can; those of the size only where it is taken."""
+    known, size = processor.kind in KNOWN, processor.size if isinstance(processor.size, Sides) else Sides()
+    odd = {
+        "do_flip_channel_order": processor.do_flip_channel_order is True,
+        "do_pad": known and processor.do_pad is True,
+        "crop_pct": known and processor.crop_pct is not None,
+        "longest_edge of size": known and size.longest_edge is not None,
+    }
+    for name, there in odd.items():
+        if there:
+            hint = "take it out of the file where it changes nothing"
+            raise BadInput(f"{given.origin}: {name} in {FILE} changes the pixels, which edgevit's preprocessing cannot do", hint)
+
+
+def _resize(given: Given, processor: Processor) -> Resize | None:
+    """None where the aspect is kept and nothing cut out: images of many shapes would come out, and a ViT takes one."""
     if processor.do_resize is False or processor.size is None:
         return None
-    if isinstance(processor.size, int):
-        kind = processor.image_processor_type or processor.feature_extractor_type or ""
-        aspect = "squash" if kind.startswith(SQUARE) and "Hybrid" not in kind else "keep" if kind else None
-        return Resize((processor.size, processor.size), aspect) if aspect else None
-    size = _sides(processor.size)
-    return Resize(size, "keep" if processor.size.shortest_edge else "squash") if size else None
+    by_number = isinstance(processor.size, int)
+    keep = processor.kind not in SQUARE if by_number else isinstance(processor.size, Sides) and bool(processor.size.shortest_edge)
+    size = _sides(given, "size", processor.size)
+    return Resize(size, "keep" if keep else "squash") if size and not (keep and processor.do_center_crop is False) else None
 
 
-def _crop(processor: Processor) -> Size | None:
+def _crop(given: Given, processor: Processor) -> Size | None:
     """A file that names a size to cut out, and does not say that it cuts, is one of those that always did."""
-    if processor.crop_size is None or processor.do_center_crop is False:
-        return None
-    return (processor.crop_size,) * 2 if isinstance(processor.crop_size, int) else _sides(processor.crop_size)
+    return None if processor.do_center_crop is False else _sides(given, "crop_size", processor.crop_size)
 
 
-def _sides(sides: Sides) -> Size | None:
-    if sides.shortest_edge:
-        return sides.shortest_edge, sides.shortest_edge
-    return (sides.height, sides.width) if sides.height and sides.width else None
+def _sides(given: Given, name: str, told: int | Sides | None) -> Size | None:
+    """Height and width. Raises DamagedFile for sides that no image has."""
+    size: int | Size | None = told if not isinstance(told, Sides) else told.shortest_edge
+    if isinstance(told, Sides) and size is None and told.height is not None and told.width is not None:
+        size = (told.height, told.width)
+    return pixels(size, f"{given.origin}: {name} in {FILE}")

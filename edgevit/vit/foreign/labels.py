@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgevit.errors import BadInput, DamagedFile
@@ -57,6 +58,24 @@ def _pairs(file: Path, text: str) -> list[tuple[object, object]]:
     return list(value.items()) if isinstance(value, dict) else list(enumerate(value))
 
 
+def _writable(name: str) -> bool:
+    """Half of a surrogate pair, which JSON may escape, is no character by itself."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def in_order(names: Mapping[str, str] | None, where: str) -> tuple[str, ...] | None:
+    """The names that a config gives by index. Raises DamagedFile where they are not numbered from 0."""
+    if names is None:
+        return None
+    if set(names) != {str(n) for n in range(len(names))}:
+        raise DamagedFile(f"{where} does not number the classes from 0")
+    return tuple(names[str(n)] for n in range(len(names)))
+
+
 def _by_index(file: Path, pairs: list[tuple[object, object]]) -> tuple[str, ...]:
     names: dict[int, str] = {}
     for index, name in pairs:
@@ -65,6 +84,8 @@ def _by_index(file: Path, pairs: list[tuple[object, object]]) -> tuple[str, ...]
             raise BadInput(f"{file}: not a number of its own: {index}", "the index of each class stands once, from 0")
         if not isinstance(name, str) or not name.strip():
             raise BadInput(f"{file}: class {digits} has no name")
+        if not _writable(name):
+            raise DamagedFile(f"{file}: the name of class {digits} is no text that UTF-8 can write")
         names[int(digits)] = name.strip()
     if sorted(names) != list(range(len(names))):
         missing = next(n for n in range(len(names)) if n not in names)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from edgevit.errors import DamagedFile
 from edgevit.types import ViTConfig
-from edgevit.vit.foreign.said import Given
+from edgevit.vit.foreign.said import Given, listed
 
 Shape = tuple[int, ...]
 
@@ -85,8 +85,8 @@ def carried(given: Given, entries: Sequence[Entry], config: ViTConfig, why: Mapp
 
     Raises DamagedFile.
     """
-    expected = shapes(config)
     _require_names(given, {name for entry in entries for name in entry.theirs}, why)
+    expected = shapes(config)
     found = {}
     for entry in entries:
         wanted = entry.form.shapes(expected[entry.ours])
@@ -106,11 +106,9 @@ def _require_names(given: Given, names: set[str], why: Mapping[str, str]) -> Non
             )
     for kind, wrong in (("missing", names - given.tensors.keys()), ("unexpected", given.tensors.keys() - names)):
         if wrong:
-            listed = ", ".join(given.prefix + name for name in sorted(wrong)[:5]) + (
-                f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-            )
             raise DamagedFile(
-                f"{given.file}: {kind} tensor: {listed}", "the file is cut, altered, or of a model that is no plain ViT"
+                f"{given.file}: {kind} tensor: {listed(given, wrong)}",
+                "the file is cut, altered, or of a model that is no plain ViT",
             )
 
 

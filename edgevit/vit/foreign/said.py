@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.errors import DamagedFile
 from edgevit.types import ResNetStem, Size
-from edgevit.vit.foreign.asked import Channels, Resize
+from edgevit.vit.foreign.asked import SIDES, Channels, Resize
+
+MOST = 1024
+"""Blocks, or anything else that is counted by its names: ViTs have up to 56, and a model of a million takes hours to make."""
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +33,10 @@ class Given:
     """What stands before every name in the file, and was taken off."""
     left_out: tuple[str, ...] = ()
     """Tensors that nothing reads which this model answers with."""
+    beside: bool = False
+    """Whether the user named the file alone, and the `folder` is where it lies."""
+    heads_off: tuple[str, ...] = ()
+    """Tensors of the heads, which the user wants left off."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,10 @@ class Seen:
     @property
     def patch(self) -> int:
         return self.cell * (self.stem.stride if self.stem else 1)
+
+    @property
+    def class_tokens(self) -> int:
+        return {"mean": 0, "cls": 1, "distilled": 2}[self.pool]
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -86,6 +98,8 @@ class Said:
     crop: Size | None = None
     interpolation: str | None = None
     labels: tuple[str, ...] | None = None
+    heads_by: str = ""
+    """Who says the heads where the config itself does not."""
 
 
 def dims(given: Given, name: str, count: int) -> tuple[int, ...]:
@@ -98,6 +112,34 @@ def dims(given: Given, name: str, count: int) -> tuple[int, ...]:
     return shape
 
 
+def pixels(size: int | Size | None, words: str) -> Size | None:
+    """Height and width that a config gives in `words`. Raises DamagedFile for sides that no image has."""
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    if not (0 < height <= SIDES and 0 < width <= SIDES):
+        raise DamagedFile(f"{words} is no size of an image", f"the sides of an image are 1 to {SIDES} pixels")
+    return height, width
+
+
+def require_biases(given: Given, names: Sequence[str], told: bool | None, words: str) -> None:
+    """Raise DamagedFile where a config says (`words`) whether queries, keys and values have biases, and the weights disagree."""
+    there = [name for name in names if name in given.tensors]
+    if told is False and there:
+        raise DamagedFile(
+            f"{given.origin}: {words} is false, but the weights have {given.prefix}{there[0]}",
+            "config and weights are not of the same model",
+        )
+    if told and not there:
+        raise DamagedFile(f"{given.file}: missing tensor: {listed(given, names)}", f"{words} is true, so that the model has them")
+
+
+def listed(given: Given, names: Collection[str]) -> str:
+    """The first five of `names`, as the file has them."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(given.prefix + name for name in sorted(names)[:5]) + more
+
+
 def square(given: Given, name: str, sides: tuple[int, int]) -> int:
     """The side of a patch. Raises DamagedFile where it is not square."""
     if sides[0] != sides[1]:
@@ -106,9 +148,11 @@ def square(given: Given, name: str, sides: tuple[int, int]) -> int:
 
 
 def counted(given: Given, before: str, after: str = ".", first: int = 0) -> int:
-    """How many numbers stand between `before` and `after` in the names. Raises DamagedFile where one is left out."""
+    """How many numbers stand between `before` and `after` in the names. Raises DamagedFile for a gap and for more than `MOST`."""
     rest = (name.removeprefix(before).partition(after)[0] for name in given.tensors if name.startswith(before))
     found = {number for number in rest if number.isdigit()}
+    if len(found) > MOST:
+        raise DamagedFile(f"{given.file}: {len(found)} of {given.prefix}{before}, and no more than {MOST} are read")
     expected = [str(number) for number in range(first, first + len(found))]
     absent = next((number for number in expected if number not in found), None)
     if absent is not None:

@@ -1,4 +1,5 @@
-"""The one answer from tensors, config and options: the model's shape, its preprocessing, its labels. Never a guess.
+"""The one answer from tensors, config and options: the model's shape, its preprocessing, its labels. Never a guess:
+where the shape of a published encoder says its attention heads, that is recorded.
 
 An option wins over the config, and the record says so. A config that contradicts its tensors is an error that names both.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from edgevit.errors import BadInput, DamagedFile
 from edgevit.types import Preprocess, Size, ViTConfig
-from edgevit.vit.config import ENCODERS, config, named, require_divided, shown
+from edgevit.vit.config import ENCODERS, PUBLISHED, Encoder, named, parts, require_divided, shown
 from edgevit.vit.foreign.asked import EXAMPLES, Asked, Resize
 from edgevit.vit.foreign.labels import read_labels
 from edgevit.vit.foreign.said import Given, Said, Seen
@@ -32,16 +33,20 @@ class Settled:
 def settled(given: Given, seen: Seen, said: Said, asked: Asked, kind: str) -> Settled:
     """Raises BadInput that names every option that is missing, and DamagedFile where config and tensors disagree."""
     _require_agreement(given, seen, said)
-    heads = _heads(seen, said, asked)
+    heads = _heads(given, seen, said, asked)
+    _require_positions_to_say(given, seen, asked)
     sizes = _image_size(given, seen, said, asked)
     labels = _labels(given, seen, said, asked)
     pixels = {name: getattr(asked, name) or getattr(said, name) for name in ("mean", "std", "resize", "interpolation")}
     positions = "1d" if seen.table is not None else asked.positions
-    _require_all(given, {**pixels, "labels": labels, "image size": sizes, "model": heads, "positions": positions})
-    assert heads and sizes and positions and labels is not None
+    _require_all(given, {**pixels, "labels": labels, "image size": sizes, "heads": heads, "positions": positions})
+    assert heads is not None and sizes and positions and labels is not None
     shape = _config(given, seen, said, heads, sizes, positions)
+    config_too = " with the config.json beside it" if given.beside else ""
     left_out = [f"left out {', '.join(given.left_out)}"] if given.left_out else []
-    source = "; ".join([f"{kind} weights of {given.origin}", *_told(said, asked), *left_out])
+    source = "; ".join(
+        [f"{kind} weights of {given.origin}{config_too}", *_told(said, asked), *_whose_heads(heads, seen, said, asked), *left_out]
+    )
     before = 0 if seen.table is None else seen.table - shape.patches
     return Settled(shape, before, _preprocess(given, said, asked, sizes, **pixels), labels, source)
 
@@ -61,23 +66,54 @@ def _require_all(given: Given, values: dict[str, object]) -> None:
         raise BadInput(f"{given.origin} does not say its {', '.join(lacking)}", f"say it; for example {options}")
 
 
-def _heads(seen: Seen, said: Said, asked: Asked) -> int | None:
-    """That of the model that was asked for, else the file's own, else that of the known encoder of this shape."""
-    if asked.model is not None:
-        return _heads_of(asked.model, seen)
-    known = (e.heads for e in ENCODERS.values() if (e.width, e.depth, e.mlp) == (seen.width, seen.depth, seen.mlp))
-    return seen.heads or said.heads or next(known, None)
+def _heads(given: Given, seen: Seen, said: Said, asked: Asked) -> int | None:
+    """That of the user, the tensors or the config; else that of the published encoder of this shape, which others may share."""
+    if seen.heads and asked.heads not in (None, seen.heads):
+        raise BadInput(f"--heads is {asked.heads}, but the weights of {given.origin} have {seen.heads}", "leave out --heads")
+    model = _model(asked.model, seen, asked).heads if asked.model else None
+    name = _published(seen)
+    published = ENCODERS[name].heads if name else None
+    return next((heads for heads in (asked.heads, model, seen.heads, said.heads, published) if heads is not None), None)
 
 
-def _heads_of(model: str, seen: Seen) -> int:
-    patch = seen.patch
-    shape = config(model, (patch * 4, patch * 4), 0)
-    for name in ("width", "depth", "mlp", "patch"):
-        if getattr(shape, name) != getattr(seen, name):
-            raise BadInput(f"--model {model} has {name} {getattr(shape, name)}, but the weights have {getattr(seen, name)}")
-    if seen.heads not in (None, shape.heads):
-        raise BadInput(f"--model {model} has {shape.heads} heads, but the weights have {seen.heads}")
-    return shape.heads
+def _whose_heads(heads: int, seen: Seen, said: Said, asked: Asked) -> list[str]:
+    """What is recorded of heads that neither the user, nor the tensors, nor the config gave."""
+    if asked.heads or asked.model or seen.heads or (said.heads is not None and not said.heads_by):
+        return []
+    return [f"{heads} heads, as {said.heads_by or f'the published {_published(seen)} has'}"]
+
+
+def _published(seen: Seen) -> str | None:
+    shape = (seen.width, seen.depth, seen.mlp)
+    return next((name for name in PUBLISHED if (e := ENCODERS[name]) and (e.width, e.depth, e.mlp) == shape), None)
+
+
+def _model(model: str, seen: Seen, asked: Asked) -> Encoder:
+    """The encoder that the weights are said to be. Raises BadInput where they are of another shape."""
+    encoder, patch, stem = parts(model)
+    layers, root = (stem.layers, stem.width) if stem else ((), 0)
+    for name, value, found in (
+        ("ResNet units", layers, seen.layers),
+        ("ResNet root channels", root, seen.stem.width if seen.stem else 0),
+        ("patch", patch, seen.patch),
+        ("width", encoder.width, seen.width),
+        ("depth", encoder.depth, seen.depth),
+        ("mlp", encoder.mlp, seen.mlp),
+        ("heads", asked.heads or encoder.heads, seen.heads or asked.heads or encoder.heads),
+    ):
+        if value != found:
+            raise BadInput(f"--model {model} has {name} {_counts(value)}, but the weights have {_counts(found)}")
+    return encoder
+
+
+def _counts(value: int | tuple[int, ...]) -> str:
+    return str(value) if isinstance(value, int) else ",".join(map(str, value)) or "none"
+
+
+def _require_positions_to_say(given: Given, seen: Seen, asked: Asked) -> None:
+    if asked.positions and seen.table is not None:
+        hint = "leave out --positions: it is for a file that holds none"
+        raise BadInput(f"{given.origin} holds position embeddings, so that --positions {asked.positions} says nothing", hint)
 
 
 def _image_size(given: Given, seen: Seen, said: Said, asked: Asked) -> Size | None:
@@ -116,8 +152,13 @@ def _labels(given: Given, seen: Seen, said: Said, asked: Asked) -> tuple[str, ..
 
 def _config(given: Given, seen: Seen, said: Said, heads: int, size: Size, positions: str) -> ViTConfig:
     require_divided(given.origin, size, seen.patch)
+    if heads < 1 or seen.width % heads:
+        hint = "--heads says another number"
+        raise BadInput(f"{given.origin}: {heads} heads do not divide width {seen.width}", hint)
     if not 0 <= said.norm_eps < 0.1:
         raise DamagedFile(f"{given.origin}: its LayerNorms would add {said.norm_eps} to the variance")
+    if seen.stem and not 0 <= seen.stem.norm_eps < 0.1:
+        raise DamagedFile(f"{given.origin}: its GroupNorms would add {seen.stem.norm_eps} to the variance")
     try:
         shape = ViTConfig(
             "", size, seen.patch, seen.width, seen.depth, heads, seen.mlp, seen.classes, seen.pool, positions, seen.registers,
@@ -143,9 +184,9 @@ def _preprocess(given: Given, said: Said, asked: Asked, size: Size, **pixels: ob
 
 def _told(said: Said, asked: Asked) -> Iterator[str]:
     """What the options said, and what the file had said of the same."""
-    for name in ("mean", "std", "resize", "interpolation", "labels", "image_size", "model", "positions"):
+    for name in ("mean", "std", "resize", "interpolation", "labels", "image_size", "model", "heads", "positions"):
         value, theirs = getattr(asked, name), getattr(said, name, None)
-        if name == "model" and said.heads:
+        if name == "model" and said.heads and not asked.heads:
             theirs = f"{said.heads} heads"
         if value is not None:
             over = (

@@ -1,31 +1,20 @@
-"""timm's names, which are our own: a bare safetensors file, or a folder of the Hub with timm's config.json.
-
-Where it says nothing else, a timm model has the exact GELU and 1e-6 in its LayerNorms (1e-5 in the GroupNorms of a hybrid).
-"""
+"""timm's names, which are our own: a bare safetensors file, or a folder of the Hub with timm's config.json."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import re
 from collections.abc import Set
-from dataclasses import dataclass
 
 import torch
 
-from edgevit.errors import BadInput, DamagedFile
-from edgevit.types import ResNetStem, Size, ViTConfig
-from edgevit.types.model import INTERPOLATIONS
-from edgevit.vit.foreign import standardised
-from edgevit.vit.foreign.asked import Channels, Resize
-from edgevit.vit.foreign.files import read_config
+from edgevit.errors import DamagedFile
+from edgevit.types import ResNetStem, ViTConfig
+from edgevit.vit.foreign import standardised, timm_config
 from edgevit.vit.foreign.layout import SAME, SCALED, Entry, Form, constant, with_their_rows, with_zeros, without_rows
-from edgevit.vit.foreign.said import Fact, Given, Said, Seen, counted, dims, square
+from edgevit.vit.foreign.said import Given, Said, Seen, counted, dims, square
 
 NAME = "timm"
 HEADS = ("head.", "head_dist.")
 STEM = "patch_embed.backbone."
-GROUP_EPS = 1e-5
 
 WHY = {
     "fc_norm.": "a norm after the pooling",
@@ -44,55 +33,6 @@ WHY = {
 }
 """What a tensor that is left over would do, by a part of its name."""
 
-OTHER_ACTIVATIONS = re.compile(r"quickgelu|siglip|clip|so\d+m|giant|gigantic|swiglu|eva|_xp_|rope")
-"""Architectures whose activation is not timm's usual one, or changed from version to version."""
-ACTIVATIONS = {"gelu": "erf", "gelu_erf": "erf", "gelu_tanh": "tanh"}
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """`pretrained_cfg`: what an image becomes."""
-
-    input_size: tuple[int, int, int] | None = None
-    mean: Channels | None = None
-    std: Channels | None = None
-    crop_pct: float | None = None
-    crop_mode: str = "center"
-    interpolation: str | None = None
-
-
-@dataclass(frozen=True)
-class ModelArgs:
-    """`model_args`: what differs from the architecture of that name."""
-
-    img_size: int | Size | None = None
-    embed_dim: int | None = None
-    depth: int | None = None
-    patch_size: int | Size | None = None
-    num_heads: int | None = None
-    act_layer: str | None = None
-
-
-@dataclass(frozen=True)
-class Own:
-    """What edgevit writes into timm's config for itself: the constants of the norms, which timm cannot say."""
-
-    norm_eps: float = 1e-6
-    stem_norm_eps: float = GROUP_EPS
-
-
-@dataclass(frozen=True)
-class Config(Pretrained):
-    """timm's config.json. Old ones have the fields of `pretrained_cfg` at the top."""
-
-    architecture: str = ""
-    num_classes: int | None = None
-    global_pool: str | None = None
-    label_names: list[str] | None = None
-    pretrained_cfg: Pretrained | None = None
-    model_args: ModelArgs = dataclasses.field(default_factory=ModelArgs)
-    edgevit: Own = dataclasses.field(default_factory=Own)
-
 
 def recognises(names: set[str]) -> bool:
     return "patch_embed.proj.weight" in names
@@ -103,79 +43,13 @@ def cleaned(given: Given) -> Given:
 
 
 def said(given: Given, seen: Seen) -> Said:
-    config = _config(given)
-    pixels = config.pretrained_cfg or config
-    arguments = config.model_args
-    height_width = pixels.input_size[1:] if pixels.input_size else None
-    size = _pair(arguments.img_size) or height_width
-    return Said(
-        _gelu(given, config), config.edgevit.norm_eps, tuple(_facts(config, seen)), arguments.num_heads, size,
-        pixels.mean, pixels.std, _resize(pixels, height_width), height_width, _interpolation(pixels),
-        tuple(config.label_names) if config.label_names and seen.classes else None,
-    )  # fmt: skip
-
-
-def _config(given: Given) -> Config:
-    found: Config = read_config(given.folder, "config.json", Config)
-    return found
-
-
-def _pair(size: int | Size | None) -> Size | None:
-    return (size, size) if isinstance(size, int) else size
-
-
-def _gelu(given: Given, config: Config) -> str:
-    """Raises BadInput where only timm's source knows the activation, or it is none of ours."""
-    act = config.model_args.act_layer
-    if act is None and OTHER_ACTIVATIONS.search(config.architecture):
-        raise BadInput(
-            f"{given.origin}: the activation of timm's {config.architecture} is not in its config", "its model_args may say it"
-        )
-    if act is not None and act not in ACTIVATIONS:
-        raise BadInput(f"{given.origin}: its activation is {act}", f"edgevit's models have {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[act or "gelu"]
-
-
-def _facts(config: Config, seen: Seen) -> list[Fact]:
-    """`global_pool` is what the head reads; a distilled model has no pooling of its own to say."""
-    arguments = config.model_args
-    told: list[tuple[str, object, str]] = [
-        ("width", arguments.embed_dim, "embed_dim"),
-        ("depth", arguments.depth, "depth"),
-        ("classes", config.num_classes if seen.classes else None, "num_classes"),
-        (
-            "pool",
-            {"token": "cls", "avg": "mean"}.get(config.global_pool or "") if seen.pool != "distilled" else None,
-            "global_pool",
-        ),
-    ]
-    if not seen.stem:
-        told.append(("cell", None if arguments.patch_size is None else _side(arguments.patch_size), "patch_size"))
-    return [Fact(name, value, f"{words} in config.json") for name, value, words in told if value is not None]
-
-
-def _side(size: int | Size) -> object:
-    height, width = _pair(size) or (0, 0)
-    return height if height == width else size
-
-
-def _resize(pixels: Pretrained, size: Size | None) -> Resize | None:
-    """The image that is `crop_pct` of the resized one, as timm rounds it. `border` pads, which edgevit does not."""
-    aspect = {"center": "keep", "squash": "squash"}.get(pixels.crop_mode)
-    if size is None or aspect is None or not pixels.crop_pct or not 0 < pixels.crop_pct <= 1:
-        return None
-    height, width = (math.floor(side / pixels.crop_pct) for side in size)
-    return Resize((height, width), aspect)
-
-
-def _interpolation(pixels: Pretrained) -> str | None:
-    return pixels.interpolation if pixels.interpolation in INTERPOLATIONS else None
+    return timm_config.said(given, seen)
 
 
 def seen(given: Given) -> Seen:
     width, _, *sides = dims(given, "patch_embed.proj.weight", 4)
     tensors = given.tensors
-    config = _config(given)
+    config = timm_config.read(given)
     own = 2 if "dist_token" in tensors else int("cls_token" in tensors)
     registers = dims(given, "reg_token", 3)[1] if "reg_token" in tensors else 0
     logits = next((n for n in ("pre_logits.weight", "pre_logits.fc.weight") if n in tensors), None)
@@ -187,7 +61,7 @@ def seen(given: Given) -> Seen:
         classes=dims(given, "head.weight", 2)[0] if "head.weight" in tensors else 0,
         pool=("mean", "cls", "distilled")[own],
         table=dims(given, "pos_embed", 3)[1] if "pos_embed" in tensors else None,
-        before=tuple(sorted({0, own, own + registers})),
+        before=timm_config.before(config, own, registers),
         registers=registers,
         representation=dims(given, logits, 2)[0] if logits else 0,
         stem=_stem(given, config.edgevit.stem_norm_eps) if any(name.startswith(STEM) for name in tensors) else None,
@@ -206,8 +80,9 @@ def _stem(given: Given, eps: float) -> ResNetStem:
 def layout(given: Given, config: ViTConfig, before: int) -> list[Entry]:
     names = given.tensors.keys()
     entries = [*_tokens(config, before), *_plain("patch_embed.proj", "norm")]
+    biased = any(name.endswith(".attn.qkv.bias") for name in names)
     for n in range(config.depth):
-        entries += _block(f"blocks.{n}.", names, config.width)
+        entries += _block(f"blocks.{n}.", names, biased, config.width)
     for head in ("head", "head_dist") if config.pool == "distilled" else ("head",):
         entries += _plain(head) if config.classes else []
     if config.representation:
@@ -246,14 +121,14 @@ def positions(config: ViTConfig, theirs: str, before: int) -> list[Entry]:
     return [Entry("pos_embed", (theirs,), form)]
 
 
-def _block(block: str, names: Set[str], width: int) -> list[Entry]:
+def _block(block: str, names: Set[str], biased: bool, width: int) -> list[Entry]:
     """A block. LayerScale is folded into the maps before it; where no block has biases for q, k and v, they are zeros."""
     entries = _plain(f"{block}norm1", f"{block}norm2", f"{block}mlp.fc1")
     for layer, scale in ((f"{block}attn.proj", f"{block}ls1.gamma"), (f"{block}mlp.fc2", f"{block}ls2.gamma")):
         for part in ("weight", "bias"):
             theirs = f"{layer}.{part}"
             entries.append(Entry(theirs, (theirs, scale), SCALED) if scale in names else Entry(theirs, (theirs,), SAME))
-    if any(name.endswith(".attn.qkv.bias") for name in names):
+    if biased:
         return entries + _plain(f"{block}attn.qkv")
     zeros = Entry(f"{block}attn.qkv.bias", (), constant(lambda: torch.zeros(3 * width)))
     return [*entries, Entry(f"{block}attn.qkv.weight", (f"{block}attn.qkv.weight",), SAME), zeros]

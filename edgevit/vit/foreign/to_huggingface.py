@@ -72,10 +72,11 @@ def _block(ours: dict[str, Tensor], block: str, theirs: str, part: str) -> dict[
 
 def _config(config: ViTConfig, labels: tuple[str, ...]) -> dict[str, object]:
     kind = "DeiT" if config.pool == "distilled" else "ViT"
-    head = "" if not config.classes else "ForImageClassificationWithTeacher" if kind == "DeiT" else "ForImageClassification"
+    model = "ForImageClassification" if config.classes else "Model"
+    model = "ForImageClassificationWithTeacher" if kind == "DeiT" else model  # its encoder alone is one without a teacher, too
     height, width = config.image_size
     return {
-        "architectures": [f"{kind}{head or 'Model'}"],
+        "architectures": [f"{kind}{model}"],
         "model_type": kind.lower(),
         "hidden_size": config.width,
         "num_hidden_layers": config.depth,

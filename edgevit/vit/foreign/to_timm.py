@@ -7,7 +7,8 @@ import math
 from edgevit.errors import BadInput
 from edgevit.types import Checkpoint, Preprocess, ViTConfig
 from edgevit.vit.foreign import standardised
-from edgevit.vit.foreign.timm import GROUP_EPS, STEM
+from edgevit.vit.foreign.timm import STEM
+from edgevit.vit.foreign.timm_config import GROUP_EPS
 from edgevit.vit.foreign.written import Written, position_notes, refuse, table
 from edgevit.vit.model import ViT
 
@@ -24,7 +25,14 @@ def written(model: ViT, checkpoint: Checkpoint) -> Written:
     config = model.config
     stem = config.stem
     odd = stem is not None and (stem.layers not in ARCHITECTURES or stem.width != 64 or config.patch != stem.stride)
-    refuse({"representation layer": config.representation > 0, "ResNet of this shape": odd}, "timm's")
+    distilled = config.pool == "distilled"
+    wrong = {
+        "representation layer": config.representation > 0,
+        "ResNet of this shape": odd,
+        "registers beside a distillation token": distilled and config.registers > 0,
+        "ResNet before a distillation token": distilled and stem is not None,
+    }
+    refuse(wrong, "timm's")
     tensors = {name: t for name, t in model.state_dict().items() if not name.startswith("pos_")}
     tensors["pos_embed"] = table(model)
     for name in tensors:

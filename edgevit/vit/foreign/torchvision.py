@@ -51,8 +51,9 @@ def said(given: Given, seen: Seen) -> Said:
 def layout(given: Given, config: ViTConfig, before: int) -> list[Entry]:
     entries = [Entry("cls_token", ("class_token",), SAME), *positions(config, TABLE, before)]
     entries += [*_pair("patch_embed.proj", "conv_proj"), *_pair("norm", "encoder.ln")]
+    maps = _maps(given)
     for n in range(config.depth):
-        entries += _block(f"blocks.{n}.", f"{BLOCK}{n}.", _maps(given))
+        entries += _block(f"blocks.{n}.", f"{BLOCK}{n}.", maps)
     entries += _pair("pre_logits", "heads.pre_logits") if config.representation else []
     return entries + (_pair("head", "heads.head") if config.classes else [])
 

@@ -67,7 +67,7 @@ def shuffle() -> Callable[[torch.nn.Module, int], torch.nn.Module]:
 
 @pytest.fixture(scope="session")
 def told() -> Asked:
-    """Everything that a file without a config leaves open, but for the labels."""
+    """Everything that a file without a config leaves open, but for the labels and the attention heads."""
     return Asked((0.5,) * 3, (0.5,) * 3, Resize((36, 36), "keep"), "bicubic")
 
 

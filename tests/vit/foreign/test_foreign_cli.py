@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,8 @@ def _options(folder: Path) -> tuple[object, ...]:
         labels,
         "--image-size",
         "32x64",
+        "--heads",
+        2,
     )
 
 
@@ -80,7 +84,7 @@ def test_there_and_back(bare: tuple[ViT, Path], run_cli: Any, tmp_path: Path) ->
 def test_through_each_format(format: str, bare: tuple[ViT, Path], tmp_path: Path) -> None:
     """The jobs themselves, without their processes: into a checkpoint, out of it, and into another."""
     model, file = bare
-    asked = Asked((0.5,) * 3, (0.2, 0.3, 0.4), Resize((32, 64), "squash"), "bilinear", tmp_path / "names.txt", (32, 64))
+    asked = Asked((0.5,) * 3, (0.2, 0.3, 0.4), Resize((32, 64), "squash"), "bilinear", tmp_path / "names.txt", (32, 64), heads=2)
     first = import_weights(str(file), asked, tmp_path / "in", False, silent)
     made = export_weights(tmp_path / "in", format, tmp_path / "out", False, silent)
     assert made.notes == () and made.checkpoint_sha256 == first.weights_sha256 and made.folder == tmp_path / "out"
@@ -98,13 +102,82 @@ def test_through_each_format(format: str, bare: tuple[ViT, Path], tmp_path: Path
 def test_all_that_is_missing_is_named_at_once(bare: tuple[ViT, Path], run_cli: Any, tmp_path: Path) -> None:
     ran = run_cli("import", bare[1], "--out", tmp_path / "in")
     assert ran.returncode == 2 and not (tmp_path / "in").exists()
-    assert f"{bare[1]} does not say its mean, std, resize, interpolation, labels, image size" in ran.stderr
-    assert "--resize 256" in ran.stderr and "Traceback" not in ran.stderr
+    assert f"{bare[1]} does not say its mean, std, resize, interpolation, labels, image size, heads" in ran.stderr
+    assert "--resize 256" in ran.stderr and "--heads 12" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_heads_are_said_and_recorded(bare: tuple[ViT, Path], run_cli: Any, tmp_path: Path) -> None:
+    ran = run_cli("import", bare[1], "--out", tmp_path / "in", *_options(tmp_path)[:-1], 4, "--model", "Pico/8")
+    assert ran.returncode == 0, ran.stderr
+    assert checkpoints.read(tmp_path / "in").config.heads == 4 and "--heads 4" in ran.stderr
+
+
+def _bad_header(file: Path) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("embedding/kernel.npy", b"\x93NUMPY\x01\x00\x1c\x00{'descr': '<f4', 'shape': (\n")
+
+
+def _packed(file: Path) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("embedding/kernel.npy", bytes(1 << 20))
+
+
+def _of_small_floats(file: Path) -> None:
+    text = json.dumps({"patch_embed.proj.weight": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(1))
+
+
+def _nested(file: Path) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        torch.save({"patch_embed.proj.weight": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])}, file)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "words"),
+    [
+        ("a.npz", _bad_header, "embedding/kernel.npy is no whole array"),
+        ("b.npz", _packed, "embedding/kernel.npy is packed by method 14"),
+        ("c.safetensors", _of_small_floats, "patch_embed.proj.weight has type F4"),
+        ("d.pth", _nested, "patch_embed.proj.weight is no plain tensor"),
+    ],
+)
+def test_damaged_files(name: str, make: Callable[[Path], None], words: str, run_cli: Any, tmp_path: Path) -> None:
+    make(tmp_path / name)
+    ran = run_cli("import", tmp_path / name, "--out", tmp_path / "out")
+    assert ran.returncode == 2 and words in ran.stderr and "Traceback" not in ran.stderr and not (tmp_path / "out").exists()
+
+
+def test_configs_with_numbers_that_no_image_has(bare: tuple[ViT, Path], run_cli: Any, tmp_path: Path) -> None:
+    for told in (
+        {"model_args": {"img_size": 10**400 + 1}},
+        {"pretrained_cfg": {"input_size": [3, 10**400, 32], "crop_pct": 0.9}},
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit", **told}))
+        ran = run_cli("import", bare[1], "--out", tmp_path / "out")
+        assert ran.returncode == 2 and "no size of an image" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_names_that_cannot_be_written(bare: tuple[ViT, Path], run_cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "names.json").write_text('["a", "b", "\\ud800"]')
+    ran = run_cli("import", bare[1], "--out", tmp_path / "out", *_options(tmp_path), "--labels", tmp_path / "names.json")
+    assert ran.returncode == 2 and "the name of class 2" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_a_bare_published_file_needs_no_heads(run_cli: Any, tmp_path: Path) -> None:
+    for needed in (DEIT, IMAGENET):
+        if not needed.is_dir():
+            pytest.skip(f"no {needed}")
+    pixels = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225", "--resize", 256, "--interpolation", "bicubic")
+    options = (*pixels, "--labels", IMAGENET / "classes.csv")
+    ran = run_cli("import", DEIT / "model.safetensors", "--out", tmp_path / "deit", *options)
+    assert ran.returncode == 0, ran.stderr
+    assert "Ti/16 at 224 px, 1000 classes" in ran.stdout and "3 heads, as the published Ti has" in ran.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("import", "x", "--heads", "0"), "--heads is 1 to 1024: 0"),
         (("import", "nowhere.safetensors"), "no such file or folder: nowhere.safetensors"),
         (("import", "x", "--mean", "0.5,0.5"), "--mean takes one number or three"),
         (("import", "x", "--resize", "big"), "--resize takes pixels"),

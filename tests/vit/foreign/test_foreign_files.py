@@ -7,6 +7,7 @@ import json
 import pickle
 import resource
 import struct
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -83,18 +84,38 @@ def test_zip_bombs(ending: str, tmp_path: Path, little_memory: None) -> None:
         _open(file)
 
 
-def test_a_member_larger_than_it_says(tmp_path: Path, little_memory: None) -> None:
-    """The size that an archive declares is a claim, and no more than that is unpacked."""
-    file = tmp_path / "model.npz"
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.npy", bytes(50 << 20))
+def _lying(file: Path, method: int) -> Path:
+    """An archive of one member of 50 MiB, which it says has 100 bytes."""
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("archive/data.npy", bytes(50 << 20))
     data = bytearray(file.read_bytes())
     for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         at = data.index(signature) + offset
         data[at : at + 4] = struct.pack("<I", 100)
     file.write_bytes(data)
-    with pytest.raises(DamagedFile, match=r"a.npy is no whole array"):
-        _open(file)
+    return file
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_larger_than_it_says(method: int, tmp_path: Path) -> None:
+    """The size that an archive declares is a claim, and no more than that is unpacked."""
+    file = _lying(tmp_path / "model.npz", method)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedFile, match=r"data.npy is not whole|data.npy is packed by method"):
+            _open(file)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20, "bytes at the most, where the member has 50 MiB"
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("ending", [".pth", ".npz"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_that_nothing_bounds(method: int, ending: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / f"model{ending}", "w", method) as archive:
+        archive.writestr("x.npy", _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", bytes(4)))
+    with pytest.raises(DamagedFile, match=f"x.npy is packed by method {method}"):
+        _open(tmp_path / f"model{ending}")
 
 
 def test_arrays_of_objects(tmp_path: Path) -> None:
@@ -110,6 +131,10 @@ def _npz(file: Path, **members: bytes) -> Path:
         for name, data in members.items():
             archive.writestr(name, data)
     return file
+
+
+def _header(kind: str, shape: str) -> str:
+    return f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}"
 
 
 def _npy(header: str, data: bytes = b"") -> bytes:
@@ -128,6 +153,15 @@ def _npy(header: str, data: bytes = b"") -> bytes:
         (_npy("{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }", bytes(16)), "is no array of numbers"),
         (_npy("{'descr': '<c8', 'fortran_order': False, 'shape': (2,), }", bytes(16)), "is no array of numbers"),
         (_npy("{'descr': '<f16', 'fortran_order': False, 'shape': (1,), }", bytes(16)), "is no array of numbers"),
+        (_npy(_header("'<f4'", "(-2, -2)"), bytes(16)), "and not so many values"),
+        (_npy(_header("'<f4'", "(True,)"), bytes(4)), "and not so many values"),
+        (_npy(_header("'<f4'", f"({'1,' * 70})"), bytes(4)), "and not so many values"),
+        (_npy(_header("'<f4'", f"(0, {10**30})")), "and not so many values"),
+        (_npy(_header("('<f4',)", "(1,)"), bytes(4)), "is no whole array"),
+        (_npy(_header("()", "(1,)"), bytes(4)), "is no whole array"),
+        (_npy(_header("('<f4', (2,))", "(1,)"), bytes(8)), "is no array of numbers"),
+        (_npy("{'descr': '<f4', 'shape': ("), "is no whole array"),
+        (_npy("-" * 9000 + "1"), "is no whole array"),
         (_npy("__import__('os').mkdir('owned')"), "is no whole array"),
         (b"\x93NUMPY\x03\x00\x00\x00", "is no whole array"),
         (b"\x93NUMPY\x01\x00\xff\xff{", "is no whole array"),
@@ -139,6 +173,30 @@ def test_arrays_that_lie(data: bytes, words: str, tmp_path: Path, little_memory:
     with pytest.raises(DamagedFile, match=words):
         _open(_npz(tmp_path / "model.npz", **{"x.npy": data}))
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("place", [0, 40, 50, 60, 100, 500])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_archives_with_bytes_changed(method: int, place: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.npz", "w", method) as archive:
+        data = np.random.default_rng(0).bytes(4000)
+        archive.writestr("x.npy", _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1000,), }", data))
+    whole = bytearray((tmp_path / "model.npz").read_bytes())
+    for at in range(place, place + 12):
+        whole[at] ^= 0x5A
+    (tmp_path / "model.npz").write_bytes(whole)
+    with pytest.raises(DamagedFile, match=r"model\.npz"):
+        _open(tmp_path / "model.npz")
+
+
+def test_a_member_that_lies_outside_the_archive(tmp_path: Path) -> None:
+    whole = bytearray(_npz(tmp_path / "model.npz", **{"x.npy": bytes(4)}).read_bytes())
+    at = whole.index(b"PK\x01\x02") + 42
+    for offset in (len(whole) - 5, len(whole) + 50, 1 << 31):
+        whole[at : at + 4] = struct.pack("<I", offset)
+        (tmp_path / "model.npz").write_bytes(whole)
+        with pytest.raises(DamagedFile, match=r"model\.npz"):
+            _open(tmp_path / "model.npz")
 
 
 def test_zips_that_are_no_npz(tmp_path: Path) -> None:
@@ -181,6 +239,10 @@ OTHERS: dict[str, Callable[[], object]] = {
     "sparse": lambda: {"x": torch.ones(3).to_sparse()},
     "quantized": lambda: {"x": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)},
     "meta": lambda: {"x": torch.empty(1 << 20, 1 << 20, device="meta")},
+    "nested": lambda: {"x": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])},
+    "jagged": lambda: {"x": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)},
+    "complex": lambda: {"x": torch.zeros(2, dtype=torch.complex64)},
+    "one storage for all": lambda: dict.fromkeys(map(str, range(1000)), torch.zeros(1 << 14)),
     "a number among tensors": lambda: {"state_dict": {"x": torch.ones(2), "epoch": 3}},
 }
 
@@ -191,6 +253,30 @@ def test_pickles_of_something_else(kind: str, tmp_path: Path, little_memory: Non
     torch.save(OTHERS[kind](), tmp_path / "model.pth")
     with pytest.raises(DamagedFile, match=r"model\.pth"):
         _open(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("form", ["plain", "torch"])
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_buffer_of_any_length(form: str, tmp_path: Path, little_memory: None) -> None:
+    """torch's reader knows `bytearray`, whose length is a number in the file."""
+    value = b"\x80\x02}X\x01\x00\x00\x00xcbuiltins\nbytearray\nJ\x00\x00\x00\x7f\x85Rs."
+    file = tmp_path / "model.pth"
+    if form == "plain":
+        file.write_bytes(value)
+    else:
+        torch.save({"x": torch.ones(2)}, tmp_path / "other.pth")
+        with zipfile.ZipFile(tmp_path / "other.pth") as other, zipfile.ZipFile(file, "w") as archive:
+            for name in other.namelist():
+                archive.writestr(name, value if name.endswith(".pkl") else other.read(name))
+    with pytest.raises(DamagedFile, match="it makes a bytearray"):
+        _open(file)
+
+
+def test_a_tensor_with_two_names(tmp_path: Path) -> None:
+    """A model may share one: what is refused is many times the file's size."""
+    shared = torch.randn(1 << 19)
+    torch.save({"x": shared, "y": shared}, tmp_path / "model.pth")
+    assert torch.equal(_open(tmp_path / "model.pth")["y"], shared)
 
 
 def test_what_training_scripts_save(tmp_path: Path) -> None:
@@ -222,6 +308,39 @@ def test_safetensors_that_lie(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{")
     with pytest.raises(DamagedFile, match="no whole safetensors file"):
         _open(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "size"), [("F4", 2, 1), ("F8_E8M0", 1, 1), ("F8_E4M3", 1, 1), ("C64", 1, 8), ("U64", 1, 8)]
+)
+def test_types_that_no_weights_have(kind: str, shape: int, size: int, tmp_path: Path) -> None:
+    text = json.dumps({"x": {"dtype": kind, "shape": [shape], "data_offsets": [0, size]}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(size))
+    with pytest.raises(DamagedFile, match=f"x has type {kind}") as caught:
+        _open(tmp_path / "model.safetensors")
+    assert "float32" in caught.value.hint
+
+
+def test_more_tensors_than_any_model_has(tmp_path: Path) -> None:
+    header = {f"x{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(100_001)}
+    text = json.dumps(header).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
+    with pytest.raises(DamagedFile, match="100001 tensors, no file of a model's weights"):
+        _open(tmp_path / "model.safetensors")
+
+
+def test_the_config_beside_a_file_speaks_for_it(tmp_path: Path) -> None:
+    """As long as it is one of timm's or transformers'; other programs have a config.json too."""
+    safetensors.torch.save_file({"x": torch.ones(2)}, tmp_path / "a.safetensors")
+    file = tmp_path / "a.safetensors"
+    assert opened(file, "a").folder is None
+    for told, folder in (({"seed": 3}, None), ({"architecture": "vit"}, tmp_path), ({"model_type": "vit"}, tmp_path)):
+        (tmp_path / "config.json").write_text(json.dumps(told))
+        assert opened(file, "a").folder == folder and opened(file, "a").beside == (folder is not None)
+    (tmp_path / "config.json").write_text('{"architecture": ')
+    with pytest.raises(DamagedFile, match=r"config.json") as caught:
+        opened(file, "a")
+    assert "edgevit" not in caught.value.hint
 
 
 def test_folders(tmp_path: Path) -> None:

@@ -287,6 +287,21 @@ def test_hybrid_needs_its_kernels_scaled(asked: Asked, take: Any, tmp_path: Path
         _agree(_hybrid(), take(_file(_hybrid(), tmp_path), asked))
 
 
+def test_a_root_without_stages_is_named(asked: Asked, take: Any, tmp_path: Path) -> None:
+    """Google's R+Ti/16, whose ResNet is its first convolution and no more."""
+    arrays = {name: a for name, a in _hybrid().items() if not name.startswith("block")}
+    with pytest.raises(BadInput, match=r"such as R\+Ti/16, is not supported") as caught:
+        take(_file(arrays, tmp_path), asked)
+    assert "R50+B/16" in caught.value.hint
+
+
+def test_heads_that_the_tensors_show(asked: Asked, take: Any, tmp_path: Path) -> None:
+    taken = take(_file(_vit(), tmp_path), dataclasses.replace(asked, heads=HEADS))
+    assert taken.settled.config.heads == HEADS
+    with pytest.raises(BadInput, match=r"--heads is 3, but the weights of .* have 4"):
+        take(tmp_path / "model.npz", dataclasses.replace(asked, heads=3))
+
+
 @pytest.mark.parametrize("kind", ["float16", "float64", "bfloat16", "column order", "compressed", "big endian"])
 def test_ways_to_store(kind: str, asked: Asked, take: Any, tmp_path: Path) -> None:
     arrays = _vit()

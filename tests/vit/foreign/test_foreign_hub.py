@@ -65,6 +65,47 @@ def test_from_the_cache_without_a_network(cached: Path, run_cli: Any, tmp_path: 
     assert made["labels"] == ["a", "b", "c"] and f"somebody/tiny@{COMMIT}" in made["source"]
 
 
+def test_a_file_that_is_not_there_is_no_name_on_the_hub(run_cli: Any, tmp_path: Path) -> None:
+    for source in ("weights/vit.npz", "models/model.safetensors", "out/vit.PTH"):
+        assert not hub.means(source)
+    ran = run_cli("import", "weights/vit.npz", "--out", tmp_path / "out", env={"HF_HUB_OFFLINE": "1"})
+    assert ran.returncode == 2 and "no such file or folder: weights/vit.npz" in ran.stderr
+
+
+def test_only_the_config_is_in_the_cache(cached: Path, run_cli: Any, tmp_path: Path) -> None:
+    (cached / "hub" / "models--somebody--tiny" / "snapshots" / COMMIT / "model.safetensors").unlink()
+    env = {"HF_HOME": str(cached), "HF_HUB_OFFLINE": "1"}
+    ran = run_cli("import", "somebody/tiny", "--out", tmp_path / "out", env=env)
+    assert ran.returncode == 1 and "its weights are not in the cache" in ran.stderr and "HF_HUB_OFFLINE is set" in ran.stderr
+    assert str(cached) not in ran.stderr
+
+
+def test_only_some_shards_are_in_the_cache(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    folder = cached / "hub" / "models--somebody--tiny" / "snapshots" / COMMIT
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *args, **kwargs: str(folder))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    for second, there in (("model-2.safetensors", False), ("model-1.safetensors", True)):
+        index = {"weight_map": {"x": "model-1.safetensors", "y": second}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        if there:
+            assert hub.downloaded("somebody/tiny", silent)[0] == folder
+        else:
+            with pytest.raises(EdgevitError, match="its weights are not in the cache"):
+                hub.downloaded("somebody/tiny", silent)
+
+
+def test_a_repository_without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *args, **kwargs: str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(BadInput, match="no weights at the top of somebody/data"):
+        hub.downloaded("somebody/data", silent)
+
+
 def test_not_in_the_cache_and_no_network(run_cli: Any, tmp_path: Path) -> None:
     env = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     ran = run_cli("import", "somebody/tiny", "--out", tmp_path / "out", env=env)

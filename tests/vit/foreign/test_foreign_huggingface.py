@@ -82,7 +82,7 @@ def test_both_namings(old: bool, vit: tuple[Any, Path], take: Any) -> None:
         {"image_size": [32, 48]},
         {"layer_norm_eps": 1e-5},
     ],
-    ids=str,
+    ids=lambda value: str(value)[:70],
 )
 def test_what_the_config_says(change: dict[str, Any], shuffle: Callable[..., Any], take: Any, tmp_path: Path) -> None:
     model = shuffle(transformers.ViTForImageClassification(transformers.ViTConfig(**{**SHAPE, **change})))
@@ -113,6 +113,39 @@ def test_deit_with_teacher(shuffle: Callable[..., Any], take: Any, tmp_path: Pat
     taken = take(_saved(model, tmp_path / "deit"))
     assert _difference(model, taken) < EXACT
     assert taken.settled.config.pool == "distilled"
+
+
+def _first_token(model: Any, images: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(images).last_hidden_state[:, 0]
+
+
+def test_deit_without_teacher_and_without_its_head(shuffle: Callable[..., Any], take: Any, tmp_path: Path) -> None:
+    model = shuffle(transformers.DeiTForImageClassification(transformers.DeiTConfig(**SHAPE)))
+    taken = take(_saved(model, tmp_path / "deit"), Asked(headless=True))
+    images = torch.randn(2, 3, 32, 32)
+    assert (taken(images) - _first_token(model.deit, images)).abs().max() < EXACT
+    assert taken.settled.config.pool == "cls" and taken.settled.config.registers == 1 and taken.settled.config.classes == 0
+
+
+def test_deit_with_teacher_and_without_its_heads(shuffle: Callable[..., Any], take: Any, tmp_path: Path) -> None:
+    """Both of the tokens that its heads read are there to train heads on."""
+    model = shuffle(transformers.DeiTForImageClassificationWithTeacher(transformers.DeiTConfig(**SHAPE)))
+    taken = take(_saved(model, tmp_path / "deit"), Asked(headless=True))
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        first, second = taken.model.answers(taken.model.encode(taken.model.embed(taken.model.patch_embed(images))))
+        expected = model.deit(images).last_hidden_state
+    assert taken.settled.config.pool == "distilled" and taken.settled.config.classes == 0
+    assert (first - expected[:, 0]).abs().max() < EXACT and (second - expected[:, 1]).abs().max() < EXACT
+
+
+def test_deit_encoder_without_pooler(shuffle: Callable[..., Any], take: Any, tmp_path: Path) -> None:
+    shape = {k: v for k, v in SHAPE.items() if k != "id2label"}
+    model = shuffle(transformers.DeiTModel(transformers.DeiTConfig(**shape), add_pooling_layer=False))
+    taken = take(_saved(model, tmp_path / "deit"))
+    images = torch.randn(2, 3, 32, 32)
+    assert (taken(images) - _first_token(model, images)).abs().max() < EXACT
 
 
 @pytest.mark.parametrize("kind", ["ViT", "DeiT"])
@@ -283,14 +316,36 @@ def test_pixels(pixels: dict[str, Any], expected: Preprocess, vit: tuple[Any, Pa
     assert take(vit[1]).settled.preprocess == expected
 
 
+@pytest.mark.parametrize("kind", ["ConvNextImageProcessor", "SegformerFeatureExtractor", "SiglipImageProcessor", None])
+def test_sizes_of_other_processors_have_to_be_said(kind: str | None, vit: tuple[Any, Path], take: Any) -> None:
+    """ConvNext's, for one, resizes to its size over crop_pct."""
+    told = {**VIT_PIXELS, "image_processor_type": kind, "crop_pct": 0.875}
+    (vit[1] / "preprocessor_config.json").write_text(json.dumps(told))
+    with pytest.raises(BadInput, match=r"does not say its resize$"):
+        take(vit[1])
+    settled = take(vit[1], Asked(resize=Resize((36, 36), "keep"))).settled
+    assert settled.preprocess == Preprocess((36, 36), (32, 32), "bilinear", (0.5,) * 3, (0.5,) * 3, "keep")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"crop_pct": 0.9}, "crop_pct in preprocessor_config.json changes the pixels"),
+        ({"do_pad": True}, "do_pad in preprocessor_config.json changes the pixels"),
+        ({"do_flip_channel_order": True}, "do_flip_channel_order in preprocessor_config.json changes the pixels"),
+        ({"size": {"shortest_edge": 32, "longest_edge": 64}}, "longest_edge of size in preprocessor_config.json changes"),
+        (
+            {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 32}, "do_center_crop": False},
+            r"does not say its resize$",
+        ),
+        ({"size": {"height": 10**400, "width": 32}}, "size in preprocessor_config.json is no size of an image"),
+        ({"size": -32}, "size in preprocessor_config.json is no size of an image"),
+        ({"crop_size": 10**400}, "crop_size in preprocessor_config.json is no size of an image"),
         ({"do_rescale": False}, "does not scale pixels by 1/255"),
         ({"rescale_factor": 1 / 127.5}, "does not scale pixels by 1/255"),
         ({"size": {"height": 64, "width": 64}}, "its preprocessing gives 64 pixels, but its weights take 32"),
         ({"resample": 4}, "does not say its interpolation"),
-        ({"size": {"longest_edge": 32}}, "does not say its resize"),
+        ({"size": {"longest_edge": 32}}, "longest_edge of size in preprocessor_config.json changes the pixels"),
         ({"image_processor_type": None, "size": 32}, "does not say its resize"),
         ({"image_mean": [0.5, 0.5]}, "image_mean"),
         ({"image_std": [0.5, 0.5, 0.0]}, "std must be positive"),
@@ -327,13 +382,18 @@ def test_an_option_wins_and_is_recorded(vit: tuple[Any, Path], take: Any, with_l
         ({"id2label": {"0": "a", "1": "b"}}, "the number of id2label in config.json is 2, but the weights have 4"),
         ({"id2label": {"0": "a", "2": "b"}}, "id2label does not number the classes from 0"),
         ({"num_attention_heads": 5}, "5 heads do not divide width 48"),
+        ({"num_attention_heads": 0}, "0 heads do not divide width 48"),
+        ({"num_attention_heads": -4}, "-4 heads do not divide width 48"),
         ({"num_channels": 1}, "num_channels in config.json is 1"),
         ({"hidden_act": "quick_gelu"}, "hidden_act in config.json is quick_gelu"),
         ({"model_type": "beit"}, "model_type in config.json is beit"),
         ({"layer_norm_eps": -1.0}, "its LayerNorms would add -1.0"),
+        ({"image_size": 10**400}, "image_size in config.json is no size of an image"),
+        ({"image_size": [32, -32]}, "image_size in config.json is no size of an image"),
+        ({"qkv_bias": False}, "qkv_bias in config.json is false, but the weights have vit.encoder.layer.0"),
         ({"hidden_size": "48"}, "hidden_size"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:70],
 )  # fmt: skip
 def test_contradictions(change: dict[str, Any], words: str, vit: tuple[Any, Path], take: Any) -> None:
     told = json.loads((vit[1] / "config.json").read_text())
@@ -342,7 +402,49 @@ def test_contradictions(change: dict[str, Any], words: str, vit: tuple[Any, Path
         take(vit[1])
 
 
+@pytest.mark.parametrize("said", [True, None])
+def test_biases_that_the_config_says_and_the_file_lacks(said: bool | None, vit: tuple[Any, Path], take: Any) -> None:
+    """Where it says nothing, transformers' models have them."""
+    file = vit[1] / "model.safetensors"
+    kept = {
+        k: v for k, v in safetensors.torch.load_file(file).items() if not k.endswith(("query.bias", "key.bias", "value.bias"))
+    }
+    safetensors.torch.save_file(kept, file)
+    told = json.loads((vit[1] / "config.json").read_text())
+    told = {**told, "qkv_bias": said} if said is not None else {k: v for k, v in told.items() if k != "qkv_bias"}
+    (vit[1] / "config.json").write_text(json.dumps(told))
+    with pytest.raises(DamagedFile, match=r"missing tensor: vit.encoder.layer.0.attention.attention.key.bias, "):
+        take(vit[1])
+
+
+def test_heads_that_the_config_leaves_out(shuffle: Callable[..., Any], take: Any, tmp_path: Path) -> None:
+    """transformers then has twelve, whatever the shape."""
+    model = shuffle(transformers.ViTForImageClassification(transformers.ViTConfig(**{**SHAPE, "num_attention_heads": 12})))
+    folder = _saved(model, tmp_path / "m")
+    told = json.loads((folder / "config.json").read_text())
+    del told["num_attention_heads"]
+    (folder / "config.json").write_text(json.dumps(told))
+    taken = take(folder)
+    assert _difference(model, taken) < EXACT and taken.settled.config.heads == 12
+    assert "12 heads, as transformers has where config.json says none" in taken.settled.source
+    settled = take(folder, Asked(heads=4)).settled
+    assert settled.config.heads == 4 and "as transformers" not in settled.source
+
+
+def test_a_tensor_with_and_without_its_prefix(vit: tuple[Any, Path], take: Any) -> None:
+    file = vit[1] / "model.safetensors"
+    tensors = safetensors.torch.load_file(file)
+    safetensors.torch.save_file({**tensors, "layernorm.weight": torch.zeros(48)}, file)
+    with pytest.raises(DamagedFile, match=r"both layernorm.weight and vit.layernorm.weight"):
+        take(vit[1])
+
+
+def test_the_config_beside_a_file_is_read(vit: tuple[Any, Path], take: Any) -> None:
+    assert _difference(vit[0], take(vit[1] / "model.safetensors")) < EXACT
+
+
 def test_without_its_config(vit: tuple[Any, Path], take: Any) -> None:
+    (vit[1] / "config.json").unlink()
     with pytest.raises(BadInput, match=r"no config.json beside .*model.safetensors") as caught:
         take(vit[1] / "model.safetensors")
     assert "give the folder" in caught.value.hint

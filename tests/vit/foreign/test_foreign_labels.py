@@ -41,6 +41,7 @@ def test_labels(name: str, text: str, tmp_path: Path) -> None:
         ("c.txt", b"cat\n\ndog\n", "class 1 has no name"),
         ("c.txt", b"\xff\xfe\x00", "no UTF-8 text"),
         ("c.json", b"[1, 2]", "class 0 has no name"),
+        ("c.json", b'["\\ud800"]', "the name of class 0 is no text"),
         ("c.json", b'"cat"', "no list and no names by index"),
         ("c.json", b"[", "no JSON"),
         ("c.json", b"[" * 100_000, "no JSON"),

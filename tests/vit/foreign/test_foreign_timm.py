@@ -23,7 +23,7 @@ from edgevit.vit.foreign.to_timm import written
 from edgevit.vit.model import ViT
 
 WIDTH, HEADS, MLP, DEPTH, PATCH, CLASSES = 64, 2, 128, 4, 8, 5
-"""The shape of Pico, whose heads are known by it."""
+"""The shape of Pico; no published model has it, so that the heads have to be said."""
 EXACT = 1e-5
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
@@ -96,7 +96,7 @@ def _linear(d: Tensors, name: str, x: Tensor) -> Tensor:
 
 @pytest.fixture
 def asked(told: Asked, with_labels: Callable[[int], Path]) -> Asked:
-    return dataclasses.replace(told, labels=with_labels(CLASSES))
+    return dataclasses.replace(told, labels=with_labels(CLASSES), heads=HEADS)
 
 
 def _file(tensors: Tensors, folder: Path) -> Path:
@@ -156,7 +156,7 @@ def test_arrangements(changes: dict[str, Any], asked: Asked, take: Any, tmp_path
 
 
 def test_encoder_alone(told: Asked, take: Any, tmp_path: Path) -> None:
-    taken = take(_file(_tensors(**{"head.weight": None, "head.bias": None}), tmp_path), told)
+    taken = take(_file(_tensors(**{"head.weight": None, "head.bias": None}), tmp_path), dataclasses.replace(told, heads=HEADS))
     assert (taken.settled.config.classes, taken.settled.labels) == (0, ())
 
 
@@ -174,7 +174,7 @@ def test_a_file_with_no_positions(asked: Asked, take: Any, tmp_path: Path) -> No
 
 
 def test_all_that_a_bare_file_leaves_open(take: Any, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"does not say its mean, std, resize, interpolation, labels$") as caught:
+    with pytest.raises(BadInput, match=r"does not say its mean, std, resize, interpolation, labels, heads$") as caught:
         take(_file(_tensors(), tmp_path))
     assert all(option in caught.value.hint for option in ("--mean 0.485", "--std", "--resize 256", "--interpolation", "--labels"))
 
@@ -203,11 +203,84 @@ def test_tensors_that_are_not_ours(
     assert hint in caught.value.hint
 
 
+def test_a_million_blocks_are_refused_at_once(asked: Asked, take: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model is made only once the file has a name for all of it, and not for more blocks than any ViT has."""
+    from edgevit.vit.foreign import layout
+
+    monkeypatch.setattr(layout, "shapes", lambda config: pytest.fail("a model was made"))
+    for count, words in ((2000, "2000 of blocks., and no more than 1024 are read"), (500, "missing tensor: blocks.")):
+        blocks = {f"blocks.{n}.norm1.weight": torch.ones(WIDTH) for n in range(count)}
+        with pytest.raises(DamagedFile, match=words):
+            take(_file({**_tensors(), **blocks}, tmp_path), asked)
+
+
+# Attention heads, which no tensor shows.
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A file of the shape of the published Ti/16."""
+    model = ViT(named_config("Ti/16", (32, 32), CLASSES))
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "tiny.safetensors")
+    return tmp_path / "tiny.safetensors"
+
+
+def test_heads_of_a_published_shape_are_recorded(tiny: Path, asked: Asked, take: Any) -> None:
+    settled = take(tiny, dataclasses.replace(asked, heads=None)).settled
+    assert settled.config.heads == 3 and settled.config.variant == "Ti/16"
+    assert "3 heads, as the published Ti" in settled.source
+
+
+def test_heads_that_are_said_win(tiny: Path, asked: Asked, take: Any) -> None:
+    """MoCo v3's ViT-S is one of the published shape with other heads."""
+    for model in (None, "Ti/16"):
+        settled = take(tiny, dataclasses.replace(asked, heads=12, model=model)).settled
+        assert settled.config.heads == 12 and settled.config.variant == "192x12x12x768/16"
+        assert "--heads 12" in settled.source and "published" not in settled.source
+    settled = take(tiny, dataclasses.replace(asked, heads=None, model="Ti/16")).settled
+    assert settled.config.heads == 3 and "published" not in settled.source
+
+
+def test_toys_of_ours_are_no_published_shape(asked: Asked, take: Any, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"does not say its heads$") as caught:
+        take(_file(_tensors(), tmp_path), dataclasses.replace(asked, heads=None))
+    assert "--heads 12" in caught.value.hint
+    with pytest.raises(BadInput, match="5 heads do not divide width 64") as caught:
+        take(tmp_path / "model.safetensors", dataclasses.replace(asked, heads=5))
+    assert "--heads" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("Pico/4", "--model Pico/4 has patch 4, but the weights have 8"),
+        ("Nano/8", "--model Nano/8 has width 96, but the weights have 64"),
+        ("R8+Nano/8", "--model R8.Nano/8 has ResNet units 1,1, but the weights have none"),
+        ("Pico/99", "unknown model: Pico/99"),
+    ],
+)
+def test_a_model_of_another_shape(model: str, words: str, asked: Asked, take: Any, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=words):
+        take(_file(_tensors(), tmp_path), dataclasses.replace(asked, model=model))
+
+
+def test_the_patch_of_the_model_is_compared_before_the_image(asked: Asked, take: Any, tmp_path: Path) -> None:
+    tensors = _tensors(**{"patch_embed.proj.weight": (WIDTH, 3, 7, 7)})
+    with pytest.raises(BadInput, match="--model Pico/8 has patch 8, but the weights have 7"):
+        take(_file(tensors, tmp_path), dataclasses.replace(asked, model="Pico/8"))
+
+
+def test_positions_that_the_file_holds_are_not_to_be_said(asked: Asked, take: Any, tmp_path: Path) -> None:
+    for positions in ("sincos", "none"):
+        with pytest.raises(BadInput, match=f"holds position embeddings, so that --positions {positions} says nothing"):
+            take(_file(_tensors(), tmp_path), dataclasses.replace(asked, positions=positions))
+
+
 # A folder of the Hub, with timm's config.json.
 
 CONFIG: dict[str, Any] = {
     "architecture": "vit_tiny_patch16_224", "num_classes": CLASSES, "num_features": WIDTH, "global_pool": "token",
-    "label_names": ["a", "b", "c", "d", "e"],
+    "label_names": ["a", "b", "c", "d", "e"], "model_args": {"num_heads": HEADS},
     "pretrained_cfg": {"input_size": [3, 32, 32], "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center",
                        "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "num_classes": CLASSES, "classifier": "head"},
 }  # fmt: skip
@@ -218,7 +291,10 @@ def _folder(tensors: Tensors, folder: Path, **changes: Any) -> Path:
     inner = {**CONFIG["pretrained_cfg"], **{k.removeprefix("cfg_"): v for k, v in changes.items() if k.startswith("cfg_")}}
     outer = {**CONFIG, **{k: v for k, v in changes.items() if not k.startswith("cfg_")}}
     _file(tensors, folder)
-    (folder / "config.json").write_text(json.dumps({**outer, "pretrained_cfg": inner}))
+    arguments = changes.get("model_args", {})
+    outer["model_args"] = arguments if arguments is None else {**CONFIG["model_args"], **arguments}
+    outer["pretrained_cfg"] = changes.get("pretrained_cfg", inner)
+    (folder / "config.json").write_text(json.dumps(outer))
     return folder
 
 
@@ -274,12 +350,85 @@ def test_activation_and_heads_of_model_args(take: Any, tmp_path: Path) -> None:
         ({"model_args": {"num_heads": 7}}, "7 heads do not divide width 64"),
         ({"architecture": "vit_base_patch32_clip_quickgelu_224"}, "the activation of timm's vit_base_patch32_clip_quickgelu_224"),
         ({"cfg_mean": "0.5"}, "mean"),
+        ({"cfg_crop_pct": 1e-320}, "does not say its resize$"),
+        ({"cfg_crop_pct": 0.009}, "does not say its resize$"),
+        ({"cfg_input_size": [3, 10**400, 10**400]}, "input_size in config.json is no size of an image"),
+        ({"cfg_input_size": [3, 0, 32]}, "input_size in config.json is no size of an image"),
+        ({"model_args": {"img_size": 10**400 + 1}}, "img_size of model_args in config.json is no size of an image"),
+        ({"global_pool": "max"}, "global_pool in config.json is 'max'"),
+        ({"global_pool": "avgmax"}, "global_pool in config.json is 'avgmax'"),
+        ({"global_pool": "map"}, "global_pool in config.json is 'map'"),
+        ({"global_pool": ""}, "global_pool in config.json is ''"),
+        ({"model_args": {"global_pool": "avg"}}, "global_pool in config.json is mean, but the weights have cls"),
+        ({"model_args": {"global_pool": "lse"}}, "global_pool in config.json is 'lse'"),
+        ({"model_args": {"reg_tokens": 4}}, "reg_tokens of model_args in config.json gives 4, but the weights have 0"),
+        ({"model_args": {"class_token": False}}, "class_token of model_args in config.json gives False"),
+        ({"model_args": {"mlp_ratio": 4}}, "mlp_ratio of model_args in config.json gives 256, but the weights have 128"),
+        ({"model_args": {"mlp_ratio": 1e308}}, "mlp_ratio of model_args in config.json gives"),
+        ({"model_args": {"pos_embed": "none"}}, "pos_embed of model_args in config.json gives none, but the weights have learn"),
+        ({"model_args": {"no_embed_class": True}}, "32 at patch 8 has 16 patches, but its position embeddings have 17 rows"),
+        ({"model_args": {"init_values": 1e-5}}, "LayerScale .init_values. of model_args in config.json gives True"),
+        ({"model_args": {"qkv_bias": False}}, "qkv_bias of model_args in config.json is false, but the weights have blocks.0"),
+        ({"model_args": {"num_classes": 7}}, "num_classes in config.json is 7, but the weights have 5"),
+        ({"model_args": {"norm_layer": "rmsnorm"}}, "norm_layer of model_args in config.json is rmsnorm"),
+        ({"model_args": {"qk_norm": True}}, "qk_norm of model_args in config.json is True"),
+        ({"model_args": {"pre_norm": True}}, "pre_norm of model_args in config.json is True"),
+        ({"model_args": {"pool_include_prefix": True}}, "pool_include_prefix of model_args in config.json is True"),
+        ({"model_args": {"a_new_one": 3}}, "a_new_one of model_args in config.json is 3"),
+        ({"label_names": {"0": "a", "2": "b"}}, "label_names in config.json does not number the classes from 0"),
+        ({"architecture": "", "pretrained_cfg": None, "model_type": "vit"}, "its config.json is not timm's, but that of a vit"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:70],
 )
 def test_contradictions(changes: dict[str, Any], words: str, take: Any, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=words):
         take(_folder(_tensors(), tmp_path, **changes))
+
+
+def test_biases_that_the_config_says_and_the_file_lacks(take: Any, tmp_path: Path) -> None:
+    tensors = _tensors(**{f"blocks.{n}.attn.qkv.bias": None for n in range(DEPTH)})
+    with pytest.raises(DamagedFile, match=r"missing tensor: blocks.0.attn.qkv.bias, blocks.1.attn"):
+        take(_folder(tensors, tmp_path, model_args={"qkv_bias": True}))
+    for said in (False, None):
+        taken = take(_folder(tensors, tmp_path, model_args={"qkv_bias": said}))
+        _agree(lambda images: _reference(tensors, images), taken)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"label_names": {str(n): name for n, name in enumerate("abcde")}},
+        {"cfg_crop_mode": None},
+        {"global_pool": None},
+        {"global_pool": "max", "model_args": {"global_pool": "token"}},
+        {"model_args": {"drop_path_rate": 0.1, "norm_layer": None, "qk_norm": False, "class_token": True, "mlp_ratio": 2.0}},
+        {"model_args": {"no_embed_class": False, "reg_tokens": 0, "pos_embed": "learn", "qkv_bias": True}},
+    ],
+    ids=lambda value: str(value)[:70],
+)
+def test_configs_that_say_the_usual(changes: dict[str, Any], take: Any, tmp_path: Path) -> None:
+    tensors = _tensors()
+    taken = take(_folder(tensors, tmp_path, **changes))
+    _agree(lambda images: _reference(tensors, images), taken)
+    assert taken.settled.labels == ("a", "b", "c", "d", "e") and taken.settled.preprocess.aspect == "keep"
+
+
+def test_no_arguments(take: Any, tmp_path: Path) -> None:
+    assert take(_folder(_tensors(), tmp_path, model_args=None), Asked(heads=HEADS)).settled.config.heads == HEADS
+
+
+def test_the_config_beside_a_file_is_read(take: Any, tmp_path: Path) -> None:
+    tensors = _tensors()
+    folder = _folder(tensors, tmp_path, model_args={"act_layer": "gelu_tanh"})
+    taken = take(folder / "model.safetensors")
+    _agree(lambda images: _reference(tensors, images, "tanh"), taken)
+    assert "with the config.json beside it" in taken.settled.source
+
+
+def test_the_hint_blames_no_version_of_edgevit(take: Any, tmp_path: Path) -> None:
+    with pytest.raises(DamagedFile, match=r"config.json") as caught:
+        take(_folder(_tensors(), tmp_path, num_classes="five"))
+    assert "version of edgevit" not in caught.value.hint and caught.value.hint
 
 
 def test_broken_config(take: Any, tmp_path: Path) -> None:
@@ -331,7 +480,7 @@ def _handed_on(model: ViT, preprocess: Preprocess, folder: Path) -> tuple[Path, 
         {"norm_eps": 1e-12},
         {"mlp": 100, "heads": 4},
     ],
-    ids=str,
+    ids=lambda value: str(value)[:70],
 )
 def test_written_and_read_again(change: dict[str, Any], shuffle: Callable[..., Any], take: Any, tmp_path: Path) -> None:
     config = dataclasses.replace(named_config("Pico/8", (32, 32), CLASSES), **change)
@@ -380,7 +529,7 @@ def test_hybrid_is_that_of_bit(shuffle: Callable[..., Any], take: Any, tmp_path:
             .replace("embedder", "stem")
         )
         tensors[f"patch_embed.backbone.{ours.replace('.layers.', '.blocks.')}"] = tensor.contiguous()
-    asked = Asked((0.5,) * 3, (0.5,) * 3, Resize((32, 32), "squash"), "bicubic", _labels(tmp_path))
+    asked = Asked((0.5,) * 3, (0.5,) * 3, Resize((32, 32), "squash"), "bicubic", _labels(tmp_path), heads=HEADS)
     taken = take(_file(tensors, tmp_path), asked)
     assert taken.settled.config.stem == STEM and taken.settled.config.patch == 16
 
@@ -388,10 +537,16 @@ def test_hybrid_is_that_of_bit(shuffle: Callable[..., Any], take: Any, tmp_path:
         return _reference(tensors, backbone(images).feature_maps[0])
 
     _agree(expected, taken)
+    with pytest.raises(BadInput, match="--model Pico/16 has ResNet units none, but the weights have 3,4,9"):
+        take(tmp_path / "model.safetensors", dataclasses.replace(asked, model="Pico/16"))
     folder, found = _handed_on(taken.model, taken.settled.preprocess, tmp_path / "out")
     stem = "patch_embed.backbone.stages.1.blocks.0.conv2.weight"
     assert found.notes == () and torch.allclose(found.tensors[stem], tensors[stem], rtol=1e-6)
     _agree(expected, take(folder))
+    told = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**told, "edgevit": {"stem_norm_eps": -1}}))
+    with pytest.raises(DamagedFile, match="its GroupNorms would add -1"):
+        take(folder)
 
 
 def _labels(folder: Path) -> Path:
@@ -405,6 +560,8 @@ def _labels(folder: Path) -> Path:
         ({"positions": "relative"}, "relative positions have no name"),
         ({"representation": 16}, "no representation layer"),
         ({"stem": ResNetStem((1, 1), 16)}, "no ResNet of this shape"),
+        ({"pool": "distilled", "registers": 2}, "no registers beside a distillation token"),
+        ({"pool": "distilled", "patch": 16, "stem": ResNetStem((3, 4, 9))}, "no ResNet before a distillation token"),
     ],
 )
 def test_what_timm_lacks_is_refused(change: dict[str, Any], words: str) -> None:

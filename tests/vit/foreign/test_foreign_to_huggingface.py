@@ -84,6 +84,19 @@ def test_encoder_alone_and_back(representation: int, shuffle: Callable[..., Any]
         assert torch.equal(take(folder)(images), ours(images))
 
 
+def test_distilled_encoder_alone_and_back(shuffle: Callable[..., Any], take: Any, tmp_path: Path) -> None:
+    config = dataclasses.replace(named_config("Pico/8", (32, 32), 0), pool="distilled")
+    ours = shuffle(ViT(config))
+    folder = _handed_on(ours, _checkpoint(ours, Preprocess((32, 32), (32, 32))), tmp_path / "out")
+    theirs = transformers.DeiTModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        first, second = theirs(images).last_hidden_state[:, :2].unbind(1)
+        assert (ours(images) - (first + second) / 2).abs().max() < EXACT
+    taken = take(folder)
+    assert taken.settled.config.pool == "distilled" and torch.equal(taken(images), ours(images))
+
+
 @pytest.mark.parametrize(
     "preprocess",
     [

@@ -60,7 +60,7 @@ class _Reference(nn.Module):
 
 @pytest.fixture
 def asked(told: Asked, with_labels: Callable[[int], Path]) -> Asked:
-    return dataclasses.replace(told, labels=with_labels(CLASSES))
+    return dataclasses.replace(told, labels=with_labels(CLASSES), heads=2)
 
 
 def _agree(reference: nn.Module, taken: Any) -> None:
@@ -81,7 +81,7 @@ def test_logits(representation: int, ending: str, asked: Asked, shuffle: Callabl
         safetensors.torch.save_file(reference.state_dict(), file)
     taken = take(file, asked)
     _agree(reference, taken)
-    assert taken.settled.config.heads == 2, "known by its shape: Pico"
+    assert taken.settled.config.heads == 2 and "--heads 2" in taken.settled.source
 
 
 def test_names_of_the_first_release(asked: Asked, shuffle: Callable[..., Any], take: Any, tmp_path: Path) -> None:
@@ -104,13 +104,14 @@ def test_checkpoint_of_a_training_script(asked: Asked, shuffle: Callable[..., An
     _agree(reference, take(tmp_path / "vit.pth", asked))
 
 
-def test_unknown_shape_needs_the_model(asked: Asked, take: Any, tmp_path: Path) -> None:
+def test_unknown_shape_needs_its_heads(asked: Asked, take: Any, tmp_path: Path) -> None:
     """The number of heads is in no tensor."""
     tensors = {name: t for name, t in _Reference().state_dict().items() if "encoder_layer_3" not in name}
     torch.save({name: torch.zeros_like(t) for name, t in tensors.items()}, tmp_path / "vit.pth")
-    with pytest.raises(BadInput, match=r"does not say its model$") as caught:
+    asked = dataclasses.replace(asked, heads=None)
+    with pytest.raises(BadInput, match=r"does not say its heads$") as caught:
         take(tmp_path / "vit.pth", asked)
-    assert "--model" in caught.value.hint
+    assert "--heads" in caught.value.hint and "--model" in caught.value.hint
     with pytest.raises(BadInput, match="--model Pico/8 has depth 4, but the weights have 3"):
         take(tmp_path / "vit.pth", dataclasses.replace(asked, model="Pico/8"))
 
