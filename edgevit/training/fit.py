@@ -78,9 +78,10 @@ def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent
     better, epochs = state.objective.better, state.train.epochs
     done, best = _resumed(run, state) if resume else (0, math.inf)
     assert epochs
+    so_far = ""
     with Watch(run, keep=done) as watch:
         for epoch in range(done + 1, epochs + 1):
-            loss = _epoch(state, epoch, progress)
+            loss = _epoch(state, epoch, _named(progress, so_far))
             metrics = {"epoch": float(epoch), "loss": loss, **_validated(state)}
             checkpoint = dataclasses.replace(checkpoint, metrics=metrics)
             run_folder.save_last(run, state.learner, checkpoint)
@@ -88,7 +89,17 @@ def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent
                 best = _rank(metrics[better], better)
                 run_folder.save_best(run, state.learner, dataclasses.replace(checkpoint, chosen_by=better))
             watch.row(metrics)
+            so_far = f", so far {_in_words(better, metrics[better])}"
     return run_folder.finished(run)
+
+
+def _named(progress: Progress, so_far: str) -> Progress:
+    """What a person watches while an epoch runs: also how good the one before was."""
+    return lambda label, done, total: progress(f"{label}{so_far}", done, total)
+
+
+def _in_words(name: str, value: float) -> str:
+    return f"top-1 {100 * value:.2f} %" if name == "val_top1" else f"loss {value:.4f}"
 
 
 def _rank(value: float, name: str) -> float:

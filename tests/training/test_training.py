@@ -41,6 +41,13 @@ def test_learns_and_leaves_a_whole_run(tmp_path: Path) -> None:
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 
 
+def test_an_epoch_shows_how_good_the_one_before_was(tmp_path: Path) -> None:
+    labels: list[str] = []
+    fit(TINY, tmp_path / "run", resume=False, progress=lambda label, done, total: labels.append(label))
+    first = watch.read(tmp_path / "run" / watch.LINES)[0]["val_top1"]
+    assert "epoch 1/3" in labels and f"epoch 2/3, so far top-1 {100 * first:.2f} %" in labels
+
+
 def test_resumed_run_is_bit_identical(tmp_path: Path) -> None:
     fit(TINY, tmp_path / "whole", resume=False)
     _stop_after(tmp_path / "cut", epoch=1)
