@@ -7,12 +7,26 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 import edgevit
 from edgevit.cli import console
 from edgevit.errors import EdgevitError, from_os_error
 
+ORDER = (
+    "demo", "import", "train", "pretrain", "eval", "explain", "export", "check", "bench", "report", "predict", "export-weights",
+    "models", "targets", "recipes", "doctor",
+)  # fmt: skip
+"""The commands as --help lists them: the way through the house, then what there is to look up."""
+
+
+class InOrder(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=ORDER.index)
+
+
 app = typer.Typer(
+    cls=InOrder,
     help="A folder of labelled images to a Vision Transformer on a phone, with proof that it still answers right.",
     epilog="Exit codes: 0 all held, 1 a check or budget broken, 2 misuse or bad input.",
     no_args_is_help=True,

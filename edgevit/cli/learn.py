@@ -8,90 +8,54 @@ from typing import Annotated, Any
 
 import typer
 
-from edgevit.cli import console
+from edgevit.cli import console, settings
 from edgevit.cli.app import command
 from edgevit.cli.options import Data, Force, Json, OnBad, Split, size
 from edgevit.errors import BadInput
 from edgevit.types import Checkpoint, TrainConfig
 
-Out = Annotated[Path, typer.Option("--out", help="The folder of the run.")]
-Model = Annotated[str | None, typer.Option("--model", help="A variant: edgevit models lists them. Default: by image size.")]
-ImageSize = Annotated[
-    str | None, typer.Option("--image-size", help="Pixels, 224 or 192x256. Default: that of --from, or the images' own, or 224.")
-]
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the images. Default: by their number.")]
-Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Images in a step. Default: by their number.")]
-Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate. Default: by the preset.")]
-Decay = Annotated[float | None, typer.Option("--weight-decay", help="Of the matrices. Default: by the preset.")]
-Augment = Annotated[str | None, typer.Option("--augment", help="none, light (scans, drawings), photo or strong.")]
-Mirror = Annotated[bool | None, typer.Option("--mirror/--no-mirror", help="Half of the images. Default: by --augment.")]
-Pool = Annotated[str | None, typer.Option("--pool", help="cls, mean or distilled. Default: cls.")]
-Positions = Annotated[str | None, typer.Option("--positions", help="none, 1d, 2d, relative or sincos. Default: 1d.")]
-Registers = Annotated[int | None, typer.Option("--registers", help="Register tokens. Default: 0.")]
-Gelu = Annotated[str | None, typer.Option("--gelu", help="erf (exact) or tanh. Default: erf.")]
-HeldOut = Annotated[
-    float | None, typer.Option("--held-out", help="Of each class, where the source holds nothing out. Default: 0.2.")
-]
-Seed = Annotated[int | None, typer.Option("--seed", help="Default: 0.")]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
-Precision = Annotated[
-    str | None,
-    typer.Option("--precision", help="float32 or bfloat16, which pays on a GPU and on a CPU with AMX. Default: by the device."),
-]
-OnBadTraining = Annotated[str | None, typer.Option("--on-bad-image", help="refuse or skip. Default: refuse.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")]
-
 
 @command
 def train(
-    out: Out,
-    data: Data = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="auto, scratch, finetune, paper (SGD) or probe (head alone): sets all that is not said below."),
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", help="A checkpoint to fine-tune: edgevit import and edgevit pretrain make some, too.")
-    ] = None,
-    keep_head: Annotated[
-        bool | None, typer.Option("--keep-head", help="Keep the head of --from; the classes are the same.")
-    ] = None,
-    freeze: Annotated[bool | None, typer.Option("--freeze", help="Train the head alone.")] = None,
-    model: Model = None,
-    image_size: ImageSize = None,
-    pool: Pool = None,
-    positions: Positions = None,
-    registers: Registers = None,
-    gelu: Gelu = None,
-    representation: Annotated[int | None, typer.Option(help="Width of a tanh layer before the head. Default: 0, none.")] = None,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    accumulate: Annotated[int | None, typer.Option(min=1, help="Batches whose gradients make one step. Default: 1.")] = None,
-    optimiser: Annotated[str | None, typer.Option(help="adamw or sgd.")] = None,
-    lr: Rate = None,
-    lr_grid: Annotated[
-        str | None, typer.Option(help="Learning rates to choose from on a part of the training images, as 0.001,0.003,0.01,0.03.")
-    ] = None,
-    weight_decay: Decay = None,
-    layer_decay: Annotated[float | None, typer.Option(help="Factor of the rate from each block to the one below.")] = None,
-    warmup: Annotated[float | None, typer.Option(help="Fraction of the steps.")] = None,
-    label_smoothing: Annotated[float | None, typer.Option(help="Default: by the preset.")] = None,
-    augment: Augment = None,
-    mirror: Mirror = None,
-    mixup: Annotated[float | None, typer.Option(help="Fraction of the batches.")] = None,
-    cutmix: Annotated[float | None, typer.Option(help="Fraction of the batches.")] = None,
-    erasing: Annotated[float | None, typer.Option(help="Fraction of the images.")] = None,
-    drop_path: Annotated[float | None, typer.Option(help="Stochastic depth: of the last block's branches.")] = None,
-    ema: Annotated[float | None, typer.Option(help="Decay of an average of the weights, as 0.999; 0 for none.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="A larger checkpoint to distil, of the same classes.")] = None,
-    distil: Annotated[str | None, typer.Option(help="soft (its probabilities) or token (DeiT's). Default: soft.")] = None,
-    fraction: Annotated[float | None, typer.Option(help="Of each class's training images. Default: 1, all.")] = None,
-    held_out: HeldOut = None,
-    seed: Seed = None,
-    device: Device = None,
-    precision: Precision = None,
-    on_bad_image: OnBadTraining = None,
-    resume: Resume = False,
+    out: settings.Out,
+    data: settings.Data = None,
+    preset: settings.Preset = None,
+    start: settings.Start = None,
+    keep_head: settings.KeepHead = None,
+    freeze: settings.Freeze = None,
+    model: settings.Model = None,
+    image_size: settings.ImageSize = None,
+    pool: settings.Pool = None,
+    positions: settings.Positions = None,
+    registers: settings.Registers = None,
+    gelu: settings.Gelu = None,
+    representation: settings.Representation = None,
+    epochs: settings.Epochs = None,
+    batch: settings.Batch = None,
+    accumulate: settings.Accumulate = None,
+    optimiser: settings.Optimiser = None,
+    lr: settings.Rate = None,
+    lr_grid: settings.RateGrid = None,
+    weight_decay: settings.Decay = None,
+    layer_decay: settings.LayerDecay = None,
+    warmup: settings.Warmup = None,
+    ema: settings.Average = None,
+    augment: settings.Augment = None,
+    mirror: settings.Mirror = None,
+    label_smoothing: settings.LabelSmoothing = None,
+    mixup: settings.Mixup = None,
+    cutmix: settings.Cutmix = None,
+    erasing: settings.Erasing = None,
+    drop_path: settings.DropPath = None,
+    teacher: settings.Teacher = None,
+    distil: settings.Distil = None,
+    fraction: settings.Fraction = None,
+    held_out: settings.HeldOut = None,
+    on_bad_image: settings.OnBad = None,
+    seed: settings.Seed = None,
+    device: settings.Device = None,
+    precision: settings.Precision = None,
+    resume: settings.Resume = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -105,27 +69,27 @@ def train(
 
 @command
 def pretrain(
-    out: Out,
-    data: Data = None,
-    start: Annotated[str | None, typer.Option("--from", help="A checkpoint whose encoder is trained on.")] = None,
-    model: Model = None,
-    image_size: ImageSize = None,
-    pool: Pool = None,
-    positions: Positions = None,
-    registers: Registers = None,
-    gelu: Gelu = None,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    lr: Rate = None,
-    weight_decay: Decay = None,
-    augment: Augment = None,
-    mirror: Mirror = None,
-    held_out: HeldOut = None,
-    seed: Seed = None,
-    device: Device = None,
-    precision: Precision = None,
-    on_bad_image: OnBadTraining = None,
-    resume: Resume = False,
+    out: settings.Out,
+    data: settings.Data = None,
+    start: settings.Encoder = None,
+    model: settings.Model = None,
+    image_size: settings.ImageSize = None,
+    pool: settings.Pool = None,
+    positions: settings.Positions = None,
+    registers: settings.Registers = None,
+    gelu: settings.Gelu = None,
+    epochs: settings.Epochs = None,
+    batch: settings.Batch = None,
+    lr: settings.Rate = None,
+    weight_decay: settings.Decay = None,
+    augment: settings.Augment = None,
+    mirror: settings.Mirror = None,
+    held_out: settings.HeldOut = None,
+    on_bad_image: settings.OnBad = None,
+    seed: settings.Seed = None,
+    device: settings.Device = None,
+    precision: settings.Precision = None,
+    resume: settings.Resume = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
