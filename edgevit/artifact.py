@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from edgevit import folder, record
 from edgevit.errors import BadInput, DamagedFile
-from edgevit.types import Artifact
+from edgevit.types import Artifact, ViTConfig
 
 if TYPE_CHECKING:
     import numpy as np
 
 RECORD = "artifact.json"
 GOLDEN = "golden.safetensors"
+MOST_GOLDEN = 1024
+"""Images of a golden batch."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ def verify(artifact: Artifact) -> Artifact:
 
     with itself.
     """
+    for path in sorted(artifact.folder.rglob("*")):
+        if not (path.is_file() or path.is_dir() or path.is_symlink()):  # of links, hashes says more
+            raise DamagedFile(f"neither a file nor a folder: {path}", "an artifact holds nothing else")
     found = folder.hashes(artifact.folder, leave_out=(RECORD,))
     for name in sorted(artifact.files.keys() | found.keys()):
         if name not in found:
@@ -59,6 +64,8 @@ def verify(artifact: Artifact) -> Artifact:
             raise DamagedFile(f"changed since the export: {artifact.folder / name}", "its sha256 differs; export it again")
     if artifact.file not in {name.partition("/")[0] for name in found}:
         raise DamagedFile(f"{artifact.folder / RECORD}: its file is not among its files: {artifact.file}")
+    if GOLDEN not in found and artifact.file:
+        raise DamagedFile(f"missing from the artifact: {artifact.folder / GOLDEN}", "export it again")
     config, preprocess = artifact.config, artifact.preprocess
     if not (config and preprocess and preprocess.crop == config.image_size and len(artifact.labels) == config.classes):
         raise DamagedFile(f"{artifact.folder / RECORD}: its config, preprocess and labels do not go together")
@@ -72,11 +79,34 @@ def write_golden(into: Path, golden: Golden) -> None:
     (into / GOLDEN).write_bytes(safetensors.numpy.save(tensors))
 
 
-def read_golden(artifact_folder: Path) -> Golden:
+def read_golden(artifact_folder: Path, config: ViTConfig) -> Golden:
+    """The golden batch of a model of that shape. Raises DamagedFile for what is none; sizes and types are looked at first."""
     import safetensors
-    import safetensors.numpy
 
+    path = artifact_folder / GOLDEN
     try:
-        return Golden(**safetensors.numpy.load_file(artifact_folder / GOLDEN))
+        with safetensors.safe_open(path, "numpy") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+            _require_golden(found, config)
+            golden = Golden(**{name: file.get_tensor(name) for name in found})
     except (OSError, safetensors.SafetensorError, TypeError, ValueError) as error:
-        raise DamagedFile(f"{artifact_folder / GOLDEN}: no golden batch ({error})", "export it again") from error
+        raise DamagedFile(f"{path}: no golden batch ({error})", "export it again") from error
+    numbers = (golden.images, golden.logits)
+    if not all(bool((abs(values) < float("inf")).all()) for values in numbers) or not _known(golden.classes, config):
+        raise DamagedFile(f"{path}: no golden batch (values that no image, logit or class has)", "export it again")
+    return golden
+
+
+def _require_golden(found: dict[str, tuple[str, tuple[int, ...]]], config: ViTConfig) -> None:
+    """Raise ValueError unless these are the types and shapes of a golden batch."""
+    n = found["images"][1][0] if found.get("images", ("", ()))[1] else 0
+    wanted = {"images": ("F32", (n, 3, *config.image_size)), "classes": ("I64", (n,)), "logits": ("F32", (n, config.classes))}
+    if "artifact_logits" in found:
+        wanted["artifact_logits"] = wanted["logits"]
+    if found != wanted or not 0 < n <= MOST_GOLDEN:
+        raise ValueError(f"it holds {found}"[:200])
+
+
+def _known(classes: np.ndarray, config: ViTConfig) -> bool:
+    return bool(((classes >= 0) & (classes < config.classes)).all())

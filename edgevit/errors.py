@@ -31,6 +31,8 @@ class EdgevitError(Exception):
 
     log = ""
     """The end of what the stage printed, where the error comes from one."""
+    doing = ""
+    """What that stage last said it was doing."""
 
 
 class BadInput(EdgevitError):

@@ -27,7 +27,7 @@ from typing import IO, Any, Generic, NoReturn, TypeVar
 import msgspec
 
 from edgevit import errors, record
-from edgevit.errors import EdgevitError, StageCrashed, StageFailed
+from edgevit.errors import BadInput, EdgevitError, StageCrashed, StageFailed
 from edgevit.types import Progress, silent
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ def run(job: str, returns: type[T], progress: Progress = silent, **arguments: ob
     with scratch, tempfile.TemporaryFile("w+b") as log:
         child, messages = _start(job, arguments, log, scratch.name)
         try:
-            last = _listen(messages, progress)
+            last, doing = _listen(messages, progress)
             child.wait()
         except BaseException:
             _stop(child)
@@ -77,13 +77,14 @@ def run(job: str, returns: type[T], progress: Progress = silent, **arguments: ob
             if child.stdin:
                 child.stdin.close()
         if last is None or "result" not in last:
-            raise _failure(job, child.returncode, last, log)
+            raise _failure(job, child.returncode, last, doing, log)
     value = msgspec.convert(last["result"], returns, dec_hook=record._rich)
     return Finished(value, time.monotonic() - started, last["peak_bytes"])
 
 
 def _start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
     """Temporary files of the child go to the folder `scratch`: libraries leave whole models there, and so does a crash."""
+    order = _encoded({"job": job, "arguments": arguments})
     read, write = os.pipe()
     child = subprocess.Popen(
         [sys.executable, "-P", "-c", PROGRAM, str(write), *sys.path],
@@ -95,20 +96,29 @@ def _start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str)
     )
     os.close(write)
     assert child.stdin is not None
-    order = {"job": job, "arguments": arguments}
-    child.stdin.write(msgspec.json.encode(order, enc_hook=record._plain) + b"\n")
+    child.stdin.write(order)
     child.stdin.flush()
     return child, os.fdopen(read, "rb")
 
 
-def _listen(messages: IO[bytes], progress: Progress) -> dict[str, Any] | None:
-    """Pass progress on until the child's last word, or None where it died without one."""
+def _encoded(order: dict[str, object]) -> bytes:
+    """One line of JSON. Raises BadInput for the name of a file that is not UTF-8: no record of ours could hold it."""
+    try:
+        return msgspec.json.encode(order, enc_hook=record._plain) + b"\n"
+    except UnicodeEncodeError as error:
+        raise BadInput(f"not a name in UTF-8: {error.object}", "rename it: what edgevit records is UTF-8") from error
+
+
+def _listen(messages: IO[bytes], progress: Progress) -> tuple[dict[str, Any] | None, str]:
+    """Pass progress on until the child's last word, or None where it died without one; and what it last said it was doing."""
+    doing = ""
     for line in messages:
         message = json.loads(line)
         if "progress" not in message:
-            return typing.cast("dict[str, Any]", message)
+            return typing.cast("dict[str, Any]", message), doing
+        doing = message["progress"][0]
         progress(*message["progress"])
-    return None
+    return None, doing
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
@@ -120,7 +130,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _failure(job: str, code: int, last: dict[str, Any] | None, log: IO[bytes]) -> EdgevitError:
+def _failure(job: str, code: int, last: dict[str, Any] | None, doing: str, log: IO[bytes]) -> EdgevitError:
     log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL))
     text = log.read().decode(errors="replace")
     error: EdgevitError
@@ -131,7 +141,7 @@ def _failure(job: str, code: int, last: dict[str, Any] | None, log: IO[bytes]) -
         kind = getattr(errors, last["error"]["kind"], StageFailed)
         error = kind.__new__(kind)
         EdgevitError.__init__(error, last["error"]["message"], last["error"]["hint"])
-    error.log = text
+    error.log, error.doing = text, doing
     return error
 
 

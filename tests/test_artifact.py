@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from edgevit import folder, record
 from edgevit.artifact import GOLDEN, RECORD, Golden
 from edgevit.errors import BadInput, DamagedFile
 from edgevit.types import Artifact, Outcome, Preprocess, ViTConfig
+from edgevit.vit.config import config
 
 MODEL = "model.mlpackage"
 
@@ -143,10 +145,11 @@ def test_a_failed_export_has_no_model() -> None:
 
 
 def test_the_golden_batch_comes_back(tmp_path: Path) -> None:
+    shape = config("Pico/4", (4, 4), 2)
     batch = Golden(np.ones((2, 3, 4, 4), np.float32), np.arange(2), np.eye(2, dtype=np.float32), -np.eye(2, dtype=np.float32))
     for golden in (batch, dataclasses.replace(batch, artifact_logits=None)):
         artifacts.write_golden(tmp_path, golden)
-        again = artifacts.read_golden(tmp_path)
+        again = artifacts.read_golden(tmp_path, shape)
         for name, value in vars(golden).items():
             assert np.array_equal(getattr(again, name), value) if value is not None else getattr(again, name) is None
 
@@ -159,6 +162,15 @@ class _Payload:
         return Path.touch, (self.trace,)
 
 
+def _with(**changes: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], object]:
+    def change(file: Path) -> None:
+        tensors = safetensors.numpy.load_file(file)
+        tensors.pop("artifact_logits", None)
+        safetensors.numpy.save_file({n: np.ascontiguousarray(changes.get(n, lambda v: v)(v)) for n, v in tensors.items()}, file)
+
+    return change
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "gone": lambda file: file.unlink(),
     "cut": lambda file: file.write_bytes(file.read_bytes()[:-1]),
@@ -167,12 +179,36 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a pickle": lambda file: file.write_bytes(pickle.dumps(_Payload(file.with_name("trace")))),
     "less in it": lambda file: safetensors.numpy.save_file({"images": np.ones(1)}, file),
     "more in it": lambda file: safetensors.numpy.save_file({**safetensors.numpy.load_file(file), "more": np.ones(1)}, file),
+    "another size": _with(images=lambda images: images[:, :, 1:]),
+    "another number": _with(classes=lambda classes: classes[1:]),
+    "no images": _with(**dict.fromkeys(("images", "classes", "logits"), lambda values: values[:0])),
+    "another type": _with(logits=lambda logits: logits.astype(np.float64)),
+    "a class beyond the last": _with(classes=lambda classes: classes + 1000),
+    "a negative class": _with(classes=lambda classes: classes - 1000),
+    "no number": _with(logits=lambda logits: logits * np.float32("nan")),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_golden_batch_is_refused(here: Path, damage: str) -> None:
+    shape = artifacts.read(here).config
+    assert shape
     DAMAGES[damage](here / GOLDEN)
     with pytest.raises(DamagedFile, match="no golden batch") as caught:
-        artifacts.read_golden(here)
+        artifacts.read_golden(here, shape)
     assert str(here / GOLDEN) in caught.value.message and not (here / "trace").exists()
+
+
+def test_a_pipe_is_no_part_of_an_artifact(here: Path) -> None:
+    """Whoever opened it would wait for ever."""
+    os.mkfifo(here / "model.fifo")
+    with pytest.raises(DamagedFile, match="neither a file nor a folder"):
+        artifacts.verify(artifacts.read(here))
+
+
+def test_without_its_golden_batch_an_artifact_is_not_whole(here: Path) -> None:
+    written = artifacts.read(here)
+    (here / GOLDEN).unlink()
+    record.write(here / RECORD, dataclasses.replace(written, files={k: v for k, v in written.files.items() if k != GOLDEN}))
+    with pytest.raises(DamagedFile, match="missing from the artifact"):
+        artifacts.verify(artifacts.read(here))

@@ -102,6 +102,94 @@ def test_a_wrong_artifact_is_kept_to_be_looked_at(mishaps: Mishaps) -> None:
     assert json.loads((mishaps.out / "null-fp16" / "artifact.json").read_text())["outcome"] == "WRONG_ANSWERS"
 
 
+STOPS = {
+    "QUANTIZE_FAILED": [("quantize.apply:apply:1:import-error", "ImportError"), ("quantize.apply:apply:1:abort", "SIGABRT")],
+    "CONVERT_FAILED": [("converters.null:halfway:1:import-error", "ImportError"), ("converters.null:halfway:1:abort", "SIGABRT")],
+    "LOAD_FAILED": [("targets.null:load:1:import-error", "ImportError"), ("targets.null:load:1:abort", "SIGABRT")],
+    "RUN_FAILED": [("targets.null:answered:1:import-error", "ImportError"), ("targets.null:answered:2:abort", "SIGABRT")],
+}
+"""Each stage that can stop an export, by an error and by a death."""
+
+
+@pytest.mark.parametrize(("outcome", "mishap", "words"), [(outcome, *stop) for outcome, stops in STOPS.items() for stop in stops])
+def test_the_outcome_names_the_stage_that_stopped(
+    outcome: str, mishap: str, words: str, run_cli: RunCli, sabotage: Sabotage, checkpoint: Path, tmp_path: Path
+) -> None:
+    if "quantize" in mishap and targets.missing(targets.get("null") if "null" in targets.NAMES else targets.get("executorch")):
+        pytest.skip("torchao is not installed")
+    arguments = ("export", checkpoint, "--target", "null", "--recipe", "fp32", "--out", tmp_path / "out", "--json")
+    ran = run_cli(*arguments, env=sabotage(mishap))
+    (found,) = json.loads(ran.stdout)
+    assert (ran.returncode, found["outcome"]) == (1, outcome) and words in found["reason"], found
+    assert os.listdir(tmp_path / "out") == [".null-fp32.log"] and "Traceback" not in ran.stderr
+
+
+def test_a_model_in_pieces_is_an_outcome(run_cli: RunCli, sabotage: Sabotage, checkpoint: Path, tmp_path: Path) -> None:
+    """Also beside another fault: it is said, whatever else is."""
+    env = {**sabotage(), "EDGEVIT_TEST_SUBGRAPHS": "62"}
+    arguments = ("export", checkpoint, "--target", "null", "--recipe", "fp32", "--recipe", "fp16", "--out", tmp_path, "--json")
+    ran = run_cli(*arguments, env=env)
+    pieces, wrong = json.loads(ran.stdout)
+    assert ran.returncode == 1 and (pieces["outcome"], wrong["outcome"]) == ("UNDELEGATED", "WRONG_ANSWERS")
+    assert pieces["reason"] == "62 delegated subgraphs, at most 1" and wrong["reason"].endswith(pieces["reason"])
+
+
+def test_other_integers_are_wrong_answers(run_cli: RunCli, sabotage: Sabotage, checkpoint: Path, tmp_path: Path) -> None:
+    """However right the answers are: also when the artifact is checked again."""
+    made = run_cli("export", checkpoint, "--target", "null", "--recipe", "int8", "--out", tmp_path, "--json", env=sabotage())
+    again = run_cli("check", tmp_path / "null-int8", "--json", env=sabotage())
+    for ran, found in ((made, json.loads(made.stdout)[0]), (again, json.loads(again.stdout))):
+        assert (ran.returncode, found["outcome"], found["same_integers"]) == (1, "WRONG_ANSWERS", False)
+        assert "matrices are not the recipe's integers: blocks.0.attn.qkv" in found["reason"]
+
+
+def test_a_runtime_that_breaks_spoils_no_other_latency(
+    run_cli: RunCli, sabotage: Sabotage, checkpoint: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "other"):
+        arguments = ("--target", "null", "--recipe", "fp32", "--out", tmp_path / name)
+        assert run_cli("export", checkpoint, *arguments, env=sabotage()).returncode == 0
+    folders = [tmp_path / name / "null-fp32" for name in ("one", "other")]
+    for mishap, words in (("answered:20:import-error", "ImportError"), ("load:1:abort", "SIGABRT")):
+        ran = run_cli("bench", *folders, "--runs", 50, "--json", env=sabotage(f"targets.null:{mishap}"))
+        found = json.loads(ran.stdout)
+        broken = [x for x in found if x["failed"]]
+        assert ran.returncode == 1 and len(found) == 2 and words in broken[0]["reason"]
+        assert all(x["runs"] == 50 for x in found if not x["failed"])
+        assert len(broken) == (1 if "answered" in mishap else 2)  # each new process loads its first one
+
+
+def test_figures_say_of_which_images_they_are(run_cli: RunCli, sabotage: Sabotage, checkpoint: Path, tmp_path: Path) -> None:
+    """A share of the training images is not that of held-out ones: in the record, the report, and when checked again."""
+    arguments = ("export", checkpoint, "--target", "null", "--recipe", "fp32", "--split", "train", "--out", tmp_path, "--json")
+    made = run_cli(*arguments, env=sabotage())
+    assert made.returncode == 0, made.stderr
+    again = run_cli("check", tmp_path / "null-fp32", "--json", env=sabotage())
+    for found in (json.loads(made.stdout)[0], json.loads(again.stdout)):
+        assert (found["split"], found["images"]) == ("train", 30) and found["machine"]
+    reported = run_cli("report", tmp_path / "null-fp32", "--out", tmp_path / "report", "--runs", 50, env=sabotage())
+    assert reported.returncode == 0, reported.stderr
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "of 30 training images" in text and "held-out images" not in text.partition("## Artifacts")[0].partition("epoch")[0]
+    refused = run_cli("report", tmp_path / "null-fp32", "--out", tmp_path / "report", "--runs", 50, env=sabotage())
+    assert refused.returncode == 2 and "already exists" in refused.stderr and "measuring" not in refused.stderr
+
+
+def test_a_report_of_somebody_else_s_files_is_not_replaced(
+    run_cli: RunCli, sabotage: Sabotage, artifact: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    ran = run_cli("report", artifact, "--out", tmp_path, env=sabotage())
+    assert ran.returncode == 2 and (tmp_path / "report.html").read_text() == "mine"
+
+
+def test_the_demo_without_a_back_end_says_what_to_install(run_cli: RunCli, sabotage: Sabotage, tmp_path: Path) -> None:
+    absent = ("executorch", "coremltools", "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "torchao")
+    ran = run_cli("demo", "--epochs", 1, "--out", tmp_path / "demo", env=sabotage(absent=absent))
+    assert ran.returncode == 1 and "Traceback" not in ran.stderr and "no artifact was made" in ran.stderr
+    assert ran.stdout.count("SKIPPED") >= 6 and "pip install 'edgevit[coreml]'" in ran.stderr
+
+
 def test_nothing_is_measured_by_an_absent_back_end(run_cli: RunCli, sabotage: Sabotage, artifact: Path, tmp_path: Path) -> None:
     """The same artifact is whole where the back end is there; here it is not checked, and not measured."""
     target = targets.get(artifact.name.partition("-")[0])

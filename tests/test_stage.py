@@ -47,7 +47,7 @@ def _gone(process: int) -> bool:
 def test_nouns_cross_the_border_both_ways() -> None:
     arguments = {"folder": Path("a/b"), "numbers": (1, 2, 3), "outcome": Outcome.PASS, "absent": None}
     done = stage.run("stage_jobs:noun", Exported, **arguments)
-    assert done.value == Exported("a/b/PASS", Delegation(1, 2, 3), None)
+    assert done.value == Exported("a/b/PASS", Delegation(1, 2, 3))
     assert 0 < done.seconds < 120
     assert stage.run("stage_jobs:nouns", list[Latency]).value == [
         Latency("a", "host", 1.5, threads=2),
@@ -102,7 +102,7 @@ def test_every_error_of_ours_can_cross() -> None:
     assert BadInput in known and len(known) > 5
     for kind in known:
         last = {"error": {"kind": kind.__name__, "message": "m", "hint": "h"}}
-        again = stage._failure("module:job", 0, last, io.BytesIO())
+        again = stage._failure("module:job", 0, last, "waiting", io.BytesIO())
         assert type(again) is kind and (again.message, again.hint) == ("m", "h")
 
 
@@ -154,6 +154,12 @@ def test_a_crash_names_its_cause_and_others_go_on(how: str, words: str) -> None:
         stage.run("stage_jobs:die", type(None), how=how)
     assert caught.value.message == words and "last words" in caught.value.log
     assert stage.run("stage_jobs:number", float, value=1.0).value == 1.0
+
+
+def test_a_name_that_is_not_utf_8_is_refused_before_a_child_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a child was started"))
+    with pytest.raises(BadInput, match="not a name in UTF-8: caf\udce9"):
+        stage.run("stage_jobs:noun", Exported, folder=Path(os.fsdecode(b"caf\xe9.png")), numbers=(), outcome=Outcome.PASS)
 
 
 def test_a_crash_after_the_result_is_none() -> None:

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
-from edgevit.types import Progress, Runner
-
-WARMUP = 10
-RUNS = 100
-LEAST_RUNS = 50
+from edgevit.types import Progress
 
 
 def interleaved(
-    runners: Mapping[str, Runner], images: Mapping[str, np.ndarray], runs: int, warmup: int, progress: Progress
-) -> dict[str, list[float]]:
-    """Milliseconds of `runs` calls of each runner on its image (1, 3, H, W), one call of each in turn, after `warmup` rounds."""
-    times: dict[str, list[float]] = {name: [] for name in runners}
+    calls: Mapping[str, Callable[[], object]], runs: int, warmup: int, progress: Progress
+) -> tuple[dict[str, list[float]], dict[str, Exception]]:
+    """Milliseconds of `runs` calls of each, one of each in turn, after `warmup` rounds; and those that raised, with what.
+
+    One that raises is left out from then on.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    broken: dict[str, Exception] = {}
     for turn in range(warmup + runs):
-        for name, runner in runners.items():
+        for name in [name for name in calls if name not in broken]:
             started = time.perf_counter()
-            runner(images[name])
+            try:
+                calls[name]()
+            except Exception as error:  # of a runtime, which may raise anything
+                broken[name] = error
+                continue
             if turn >= warmup:
                 times[name].append(1000 * (time.perf_counter() - started))
         progress("measuring latency", turn + 1, warmup + runs)
-    return times
+    return times, broken
 
 
 def percentile(times: Sequence[float], fraction: float) -> float:

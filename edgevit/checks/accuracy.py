@@ -15,6 +15,10 @@ def relative_error(logits: np.ndarray, reference: np.ndarray) -> float:
     return float(np.linalg.norm(logits - reference) / max(float(np.linalg.norm(reference)), 1e-30))
 
 
+def _answers(logits: np.ndarray, none: int) -> np.ndarray:
+    return np.where(np.isfinite(logits).all(1), logits.argmax(1), none)
+
+
 def compare(
     logits: np.ndarray,
     reference: np.ndarray,
@@ -23,12 +27,17 @@ def compare(
     tolerance: Tolerance,
     where: str,
 ) -> CheckResult:
-    """`logits` (N, classes) of the artifact, `reference` of the checkpoint, the true `classes` (N)."""
-    answers, expected = logits.argmax(1), reference.argmax(1)
+    """`logits` (N, classes) of the artifact, `reference` of the checkpoint, the true `classes` (N).
+
+    An image whose logits are no numbers has no answer: it is neither right nor the same as anything.
+    """
+    answers, expected = _answers(logits, -1), _answers(reference, -2)
     n = len(classes)
     right, reference_right = int((answers == classes).sum()), int((expected == classes).sum())
     differing = int((answers != expected).sum())
     broken = []
+    if nowhere := int((answers < 0).sum()):
+        broken.append(f"{nowhere} of {n} images get no numbers")
     if not golden_error <= tolerance.relative_error:
         broken.append(f"relative error {golden_error:.2g} of the golden logits, allowed {tolerance.relative_error:g}")
     if reference_right - right > allowed(tolerance.drop, n):

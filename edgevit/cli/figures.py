@@ -43,7 +43,13 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
     """What the table has no room for: how many images, who stood in for whom, what went wrong."""
     notes = [f"{name(a)}: {a.outcome.value}: {a.reason}" for a in artifacts if a.outcome is not Outcome.PASS]
     if counts := {a.images for a in artifacts if a.images}:
-        notes.append(f"top-1 and answers on {', '.join(map(str, sorted(counts)))} images, beside the checkpoint on the same ones")
+        splits = ", ".join(sorted({a.split for a in artifacts if a.images and a.split}))
+        of = f" ({splits})" if splits else ""
+        notes.append(
+            f"top-1 and answers on {', '.join(map(str, sorted(counts)))} images{of}, beside the checkpoint on the same ones"
+        )
+    if whose := [name(a) for a in artifacts if a.same_integers]:
+        notes.append(f"same integers as the recipe's, looked up in the file: {', '.join(whose)}")
     notes += [f"skipped, unreadable: {image}" for image in sorted({image for a in artifacts for image in a.skipped})]
     for runtime in sorted({f"{a.where}: {a.runtime}" for a in artifacts if a.runtime}):
         notes.append(f"run on {runtime}")

@@ -12,6 +12,7 @@ from edgevit.cli import console, figures
 from edgevit.cli.app import command
 from edgevit.cli.learn import show_trained
 from edgevit.cli.options import Data, Force, Json, OnBad, Split
+from edgevit.errors import EdgevitError
 from edgevit.types import Artifact, Latency, Outcome
 
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")]
@@ -72,7 +73,7 @@ def check(
     on_bad_image: OnBad = "refuse",
     json: Json = False,
 ) -> None:
-    """Verify an artifact by hash, and compare it with its checkpoint image by image."""
+    """Verify an artifact by hash, look its integers up, and compare it with its checkpoint image by image."""
     from edgevit import pipeline
 
     with console.progress() as progress:
@@ -88,10 +89,9 @@ def bench(artifacts: list[Path], runs: Runs = 100, warmup: Warmup = 10, threads:
 
     with console.progress() as progress:
         found = pipeline.bench(pipeline.artifact_folders(artifacts), runs, warmup, threads, progress)
-    if json:
-        console.json(found)
-        return
-    _show_latencies(found)
+    console.json(found) if json else _show_latencies(found)
+    if any(latency.failed for latency in found):
+        raise typer.Exit(1)
 
 
 @command
@@ -109,6 +109,7 @@ def report(
     from edgevit import pipeline
 
     folders = pipeline.artifact_folders(artifacts)
+    pipeline.refuse_reported(out, force)
     with console.progress() as progress:
         latencies = pipeline.bench(folders, runs, warmup, threads, progress)
         made = [pipeline.read_artifact(folder) for folder in folders]
@@ -158,13 +159,18 @@ def demo(
     from edgevit import pipeline
 
     with console.progress() as progress:
-        checkpoint, made, latencies, written = pipeline.demo(out, epochs, force, _command_line(), progress)
+        checkpoint, made = pipeline.demo(out, epochs, force, progress)
+    if not json:
+        show_trained(checkpoint)
+        _show_artifacts(made)
+    if not any(artifact.file for artifact in made):
+        raise EdgevitError("no artifact was made, so there is nothing to report", "the reasons stand beside each above")
+    with console.progress() as progress:
+        written = pipeline.demo_report(made, out, _command_line(), force, progress)
     if json:
         console.json(written)
     else:
-        show_trained(checkpoint)
-        _show_artifacts(made)
-        _show_latencies(latencies)
+        _show_latencies(list(written.latencies))
         for name in ("checkpoint", "export", "report.html", "report.md", "report.json"):
             console.out(str(out / name))
         console.out("\nnext, with your own images, one folder per class:\n\n    edgevit train --data FOLDER --out runs/mine\n")

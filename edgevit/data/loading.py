@@ -19,12 +19,13 @@ from edgevit.types import Preprocess, Progress, silent
 class Loader:
     """Reads `images` as `preprocess` says. An unreadable one raises DamagedFile, or with `on_bad` "skip" is left out and
 
-    named in `skipped`.
+    named in `skipped`. `split` says what part of their source they are.
     """
 
     images: Images
     preprocess: Preprocess
     on_bad: str = "refuse"
+    split: str = ""
     skipped: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from edgevit import artifact as artifacts
 from edgevit.data import lasting, open_source, unlabelled
 from edgevit.data.dataset import Dataset
 from edgevit.data.loading import Loader
-from edgevit.errors import BadInput, EdgevitError, LoadFailed
+from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled
 from edgevit.types import Artifact, Checkpoint, DataChoice, Progress, Runner, TrainConfig
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def _source(checkpoint: Checkpoint, data: DataChoice) -> Dataset:
 
 def _chosen(source: Dataset, checkpoint: Checkpoint, data: DataChoice) -> Loader:
     trained_on = checkpoint.train.data if checkpoint.train else ""
-    return Loader(source.split(_split(source, data, trained_on)), checkpoint.preprocess, data.on_bad)
+    split = _split(source, data, trained_on)
+    return Loader(source.split(split), checkpoint.preprocess, data.on_bad, split)
 
 
 def _require_same_classes(source: Dataset, checkpoint: Checkpoint) -> None:
@@ -78,8 +79,10 @@ def load(artifact: Artifact, threads: int | None = None) -> Runner:
 
     try:
         return targets.load(artifact.target, artifacts.model_file(artifact), threads)
-    except EdgevitError:
+    except NotInstalled:
         raise
+    except EdgevitError as error:  # of the file, which an export has just made: a stage that failed, and no misuse
+        raise LoadFailed(error.message, error.hint) from error
     except Exception as error:
         raise LoadFailed(f"{type(error).__name__}: {error}") from error
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,12 @@ from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit.artifact import Golden
 from edgevit.data.loading import Loader
-from edgevit.errors import BadInput, QuantizeFailed
+from edgevit.errors import BadInput, EdgevitError, QuantizeFailed
 from edgevit.jobs.answers import BATCH, load, loader, outputs, torch_runner
-from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Progress
+from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress
 
 GOLDEN_IMAGES = 16
+NAMED = 3
 
 
 def reference(checkpoint: Path, data: DataChoice, into: Path, progress: Progress) -> int:
@@ -29,16 +32,27 @@ def reference(checkpoint: Path, data: DataChoice, into: Path, progress: Progress
     runner, chosen = torch_runner(model), loader(record, data)
     logits, classes = outputs(runner, chosen, progress, "answers of the checkpoint")
     (into / "reference.safetensors").write_bytes(safetensors.numpy.save({"logits": logits, "classes": classes}))
-    images = Loader(chosen.images.take(_spread(chosen.images.classes)), record.preprocess, "skip")
+    images = Loader(chosen.images.take(_spread(_readable(chosen))), record.preprocess)
     golden, golden_classes = (np.concatenate(parts) for parts in zip(*images.normalised(BATCH), strict=True))
     artifacts.write_golden(into, Golden(golden, golden_classes, runner(golden)))
     return len(classes)
 
 
-def _spread(classes: np.ndarray) -> list[int]:
-    """Positions of the golden images: the first of each class in turn, then the second, and so on."""
-    by_class = [np.flatnonzero(classes == c) for c in np.unique(classes)]
-    ranked = sorted((rank, int(i)) for members in by_class for rank, i in enumerate(members[:GOLDEN_IMAGES]))
+def _readable(chosen: Loader) -> dict[int, int]:
+    """The class of each image that could be read, by its position."""
+    skipped = set(chosen.skipped)
+    pairs = enumerate(zip(chosen.images.names, chosen.images.classes.tolist(), strict=True))
+    return {i: number for i, (name, number) in pairs if name not in skipped}
+
+
+def _spread(classes: Mapping[int, int]) -> list[int]:
+    """Positions of the golden images, by the class of each: the first of each class in turn, then the second, and so on."""
+    seen: Counter[int] = Counter()
+    ranked = []
+    for i, number in classes.items():
+        ranked.append((seen[number], i))
+        seen[number] += 1
+    ranked.sort()
     return [i for _, i in ranked[:GOLDEN_IMAGES]]
 
 
@@ -47,21 +61,20 @@ def convert(checkpoint: Path, target: str, recipe: str, into: Path, progress: Pr
     import converters
     import quantize
     import targets
-    from edgevit.checks import integers
     from quantize.apply import apply
-    from quantize.apply import integers as made
 
     _, model = checkpoints.load(checkpoint)
     chosen, place = quantize.get(recipe), targets.get(target)
     progress("quantizing", 0, None)
     try:
         apply(model, chosen, place.activations)
+    except EdgevitError as error:
+        raise QuantizeFailed(error.message, error.hint) from error
     except Exception as error:
         raise QuantizeFailed(f"{type(error).__name__}: {error}") from error
-    matrices = {name: matrix.numpy() for name, matrix in made(model).items()}
+    progress("converting", 0, None)
     converted = converters.convert(place.converter, model, chosen, into, progress)
-    same = not integers.absent(into / converted.file, matrices) if matrices else None
-    return Exported(converted.file, converted.delegation, same)
+    return Exported(converted.file, converted.delegation)
 
 
 def check(artifact: Artifact, references: Path, data: DataChoice, checkpoint: Path, progress: Progress) -> CheckResult:
@@ -71,18 +84,43 @@ def check(artifact: Artifact, references: Path, data: DataChoice, checkpoint: Pa
     import targets
     from edgevit.checks.accuracy import compare, relative_error
 
-    golden = artifacts.read_golden(references)
+    assert artifact.config
+    golden = artifacts.read_golden(references, artifact.config)
     expected = safetensors.numpy.load_file(references / "reference.safetensors")
     chosen = loader(checkpoints.read(checkpoint), data)
     progress(f"loading {artifact.target}-{artifact.recipe}", 0, None)
     runner = load(artifact)
+    progress(f"running {artifact.target}-{artifact.recipe}", 0, None)
     answered = runner(golden.images)
     label = f"answers of {artifact.target}-{artifact.recipe}"
     logits, classes = outputs(runner, chosen, progress, label)
     if not np.array_equal(classes, expected["classes"]):
         raise BadInput(f"the images of {data.spec} changed while they were read")
-    artifacts.write_golden(references, Golden(golden.images, golden.classes, golden.logits, answered))
+    artifacts.write_golden(references, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32)))
     tolerance = targets.get(artifact.target).recipes[artifact.recipe]
     error = relative_error(answered, golden.logits)
     result = compare(logits, expected["logits"], classes, error, tolerance, runner.where)
-    return dataclasses.replace(result, skipped=tuple(sorted(chosen.skipped)))
+    result = dataclasses.replace(result, skipped=tuple(sorted(chosen.skipped)), split=chosen.split)
+    return _with_integers(result, artifact, checkpoint, progress)
+
+
+def _with_integers(result: CheckResult, artifact: Artifact, checkpoint: Path, progress: Progress) -> CheckResult:
+    """The result of a recipe of integers with whether the saved file holds those; another number in it is a wrong answer."""
+    import quantize
+    import targets
+    from edgevit.checks import integers
+    from quantize.apply import apply
+    from quantize.apply import integers as made
+
+    recipe = quantize.get(artifact.recipe)
+    if recipe.weights.kind != "int":
+        return result
+    progress("looking up the integers", 0, None)
+    model = apply(checkpoints.load(checkpoint)[1], recipe, targets.get(artifact.target).activations)
+    matrices = {name: matrix.numpy() for name, matrix in made(model).items()}
+    absent = integers.absent(artifacts.model_file(artifact), matrices)
+    if not absent:
+        return dataclasses.replace(result, same_integers=True)
+    words = f"{len(absent)} of {len(matrices)} matrices are not the recipe's integers: {', '.join(absent[:NAMED])}"
+    reason = "; ".join(filter(None, [result.reason, words]))
+    return dataclasses.replace(result, outcome=Outcome.WRONG_ANSWERS, reason=reason, same_integers=False)

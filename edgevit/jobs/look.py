@@ -10,6 +10,7 @@ import numpy as np
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit import record
+from edgevit.data import HUB
 from edgevit.data.decoding import open_image
 from edgevit.data.loading import Loader
 from edgevit.data.preprocess import denormalise, pixels
@@ -52,6 +53,10 @@ def explain(checkpoint: Path, images: tuple[Path, ...], data: DataChoice | None,
         record.write(partial / FIGURES, inside)
         np.savez_compressed(partial / ARRAYS, **found.arrays)
         _draw(found.drawings, partial, progress)
+    now = {_file(drawing) for drawing in found.drawings}
+    for old in out.glob("attention-[0-9][0-9].png"):  # of an earlier call, with more images
+        if old.name not in now:
+            old.unlink()
     return inside
 
 
@@ -103,8 +108,11 @@ def draw_evaluation(found: EvalResult, out: Path, progress: Progress) -> list[st
 
 def evaluated(artifact: Artifact, progress: Progress) -> tuple[EvalResult | None, Gallery]:
     """The checkpoint of an artifact on the images that it was checked on, for the report; or why that cannot be had."""
+    if artifact.data.startswith(HUB):
+        return None, Gallery(notes=(f"not measured: a report fetches nothing, and the images are {artifact.data}",))
     try:
-        found = evaluate(artifact.folder / artifact.checkpoint, DataChoice(artifact.data, "auto", "skip"), progress)
+        choice = DataChoice(artifact.data, artifact.split or "auto", "skip")
+        found = evaluate(artifact.folder / artifact.checkpoint, choice, progress)
     except EdgevitError as error:
         return None, Gallery(notes=(f"not measured: {error.message}",))
     return found, seen.gallery((drawings.confusion(found), drawings.reliability(found)))
@@ -114,10 +122,10 @@ def inside(artifact: Artifact, progress: Progress) -> Gallery:
     """The checkpoint of an artifact looked into, with its golden images, for the report; or why that cannot be had."""
     try:
         source, model = checkpoints.load(artifact.folder / artifact.checkpoint)
-        images = denormalise(artifacts.read_golden(artifact.folder).images, source.preprocess)
+        images = denormalise(artifacts.read_golden(artifact.folder, source.config).images, source.preprocess)
     except EdgevitError as error:
         return Gallery(notes=(f"not drawn: {error.message}",))
     names = [f"sample image {number}" for number in range(1, IN_REPORT + 1)]
     few = images[:IN_REPORT]
-    found = seen.see(source, model, names[: len(few)], few, images, "the golden images, all held out", progress)
+    found = seen.see(source, model, names[: len(few)], few, images, "the golden images", progress)
     return seen.gallery(found.drawings, found.notes)

@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgevit import artifact as artifacts
 from edgevit.jobs.answers import load
-from edgevit.types import Latency, Progress, Runner
+from edgevit.types import Artifact, Latency, Progress, Runner
 from edgevit.versions import machine
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A runner that has answered once, and the image (1, 3, H, W) that it is timed on."""
+
+    runner: Runner
+    image: np.ndarray
 
 
 def bench(folders: tuple[Path, ...], runs: int, warmup: int, threads: int, progress: Progress) -> list[Latency]:
     """Latency of the artifacts on this machine, interleaved; those that cannot run here say why."""
-    import targets
-    from edgevit.bench.latency import interleaved, percentile
+    from edgevit.bench.latency import interleaved
 
-    runners: dict[str, Runner] = {}
-    images: dict[str, np.ndarray] = {}
-    reasons: dict[str, str] = {}
-    for number, folder in enumerate(folders):
-        progress("loading", number, len(folders))
-        artifact = artifacts.read(folder)
-        name, target = str(folder), targets.get(artifact.target)
-        try:
-            reasons[name] = target.not_here or ", ".join(f"{lib.module} is not installed" for lib in targets.missing(target))
-            if not reasons[name]:
-                artifacts.verify(artifact)
-                runners[name], images[name] = load(artifact, threads), artifacts.read_golden(folder).images[:1]
-                runners[name](images[name])
-        except Exception as error:
-            runners.pop(name, None)
-            reasons[name] = f"{type(error).__name__}: {error}"
-    progress("loading", len(folders), len(folders))
-    times = interleaved(runners, images, runs, warmup, progress)
-    found = []
-    for name in map(str, folders):
-        if name not in runners:
-            found.append(Latency(name, "none", reason=reasons[name]))
+    ready: dict[str, Ready] = {}
+    absent: dict[str, Latency] = {}
+    for folder in folders:
+        progress(f"loading {folder}", 0, None)
+        artifact, name = artifacts.read(folder), str(folder)
+        if reason := _not_here(artifact):
+            absent[name] = Latency(name, "none", reason=reason)
             continue
-        p50, p90, p99 = (percentile(times[name], f) for f in (0.5, 0.9, 0.99))
-        where, used = runners[name].where, runners[name].threads
-        found.append(Latency(name, where, p50, p90, p99, runs, warmup, used, machine()))
+        try:
+            ready[name] = _ready(artifact, threads)
+        except Exception as error:  # of a runtime, which may raise anything
+            absent[name] = Latency(name, "none", reason=_words(error), failed=True)
+    calls = {name: lambda one=one: one.runner(one.image) for name, one in ready.items()}
+    times, broken = interleaved(calls, runs, warmup, progress)
+    absent |= {name: Latency(name, "none", reason=_words(error), failed=True) for name, error in broken.items()}
+    return [absent.get(name) or _latency(name, ready[name].runner, times[name], warmup) for name in map(str, folders)]
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _not_here(artifact: Artifact) -> str:
+    """Why an artifact cannot run on this machine; empty where it can."""
+    import targets
+
+    target = targets.get(artifact.target)
+    return target.not_here or ", ".join(f"{library.module} is not installed" for library in targets.missing(target))
+
+
+def _ready(artifact: Artifact, threads: int) -> Ready:
+    artifacts.verify(artifact)
+    assert artifact.config
+    found = Ready(load(artifact, threads), artifacts.read_golden(artifact.folder, artifact.config).images[:1])
+    found.runner(found.image)
     return found
+
+
+def _latency(name: str, runner: Runner, times: list[float], warmup: int) -> Latency:
+    from edgevit.bench.latency import percentile
+
+    p50, p90, p99 = (percentile(times, f) for f in (0.5, 0.9, 0.99))
+    return Latency(name, runner.where, p50, p90, p99, len(times), warmup, runner.threads, machine())

@@ -10,7 +10,7 @@ from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit.data.decoding import open_image
 from edgevit.data.preprocess import normalise, pixels
-from edgevit.errors import BadInput
+from edgevit.errors import BadInput, EdgevitError
 from edgevit.jobs.answers import load, require_head, torch_runner
 from edgevit.types import Prediction, Preprocess, Progress
 
@@ -28,6 +28,8 @@ def predict(model: Path, images: tuple[Path, ...], top: int, progress: Progress)
     found = []
     for number, image in enumerate(images):
         logits = runner(_one_image(image, preprocess))[0].astype(np.float64)
+        if not np.isfinite(logits).all():
+            raise EdgevitError(f"{model} answers with what is no number: {image}", "edgevit check says how often it does")
         scores = np.exp(logits - logits.max())
         scores /= scores.sum()
         best = scores.argsort()[::-1][:top]

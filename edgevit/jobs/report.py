@@ -24,7 +24,6 @@ def report(
     out: Path,
     title: str,
     command: str,
-    force: bool,
     progress: Progress,
 ) -> Report:
     """Write the report of some artifacts, all of one checkpoint, into `out`."""
@@ -37,13 +36,11 @@ def report(
     progress("writing the report", 0, 1)
     whole = [artifact for artifact in made if artifact.file]
     if not whole:
-        raise BadInput("no artifact to report on", "every export failed; see the reasons above")
+        raise BadInput("no artifact to report on: every export failed", "edgevit export says why")
     source = checkpoints.read(whole[0].folder / whole[0].checkpoint)
     curve = tuple(watch.read(source.folder.parent / watch.LINES))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     samples = _samples(whole)
-    if (out / edgevit.report.JSON).exists() and not force:
-        raise BadInput(f"already exists: {out / edgevit.report.JSON}", "--force replaces it when the new one is whole")
     evaluation, evaluated = look.evaluated(whole[0], progress)
     inside = look.inside(whole[0], progress)
     found = Report(
@@ -69,7 +66,7 @@ def report(
 
 def _samples(whole: list[Artifact]) -> tuple[Sample, ...]:
     """The golden images with everybody's answers. They are the same for all artifacts of one export."""
-    batches = [(artifact, artifacts.read_golden(artifact.folder)) for artifact in whole]
+    batches = [(artifact, artifacts.read_golden(artifact.folder, artifact.config)) for artifact in whole if artifact.config]
     first, golden = batches[0]
     assert first.preprocess
     pictures = denormalise(golden.images, first.preprocess)
@@ -78,9 +75,13 @@ def _samples(whole: list[Artifact]) -> tuple[Sample, ...]:
         answers = {"checkpoint": first.labels[int(golden.logits[i].argmax())]}
         for artifact, batch in batches:
             if batch.artifact_logits is not None and np.array_equal(batch.images, golden.images):
-                answers[f"{artifact.target}-{artifact.recipe}"] = artifact.labels[int(batch.artifact_logits[i].argmax())]
+                answers[f"{artifact.target}-{artifact.recipe}"] = _answer(artifact, batch.artifact_logits[i])
         found.append(Sample(_data_uri(picture), first.labels[int(golden.classes[i])], answers))
     return tuple(found)
+
+
+def _answer(artifact: Artifact, logits: np.ndarray) -> str:
+    return artifact.labels[int(logits.argmax())] if np.isfinite(logits).all() else "no number"
 
 
 def _data_uri(picture: np.ndarray) -> str:

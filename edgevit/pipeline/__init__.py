@@ -1,8 +1,8 @@
 """The stages in order, each in a child process; an error becomes an Outcome that names its stage."""
 
 from edgevit.pipeline.export import Pair, export, pairs, too_little
-from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated
-from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, predict, report
+from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
+from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, report
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
 from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, train, train_best_rate
 from edgevit.pipeline.weights import export_weights, import_weights
@@ -17,6 +17,7 @@ __all__ = [
     "check",
     "choose_data",
     "demo",
+    "demo_report",
     "draw_evaluation",
     "evaluate",
     "explain",
@@ -27,6 +28,7 @@ __all__ = [
     "predict",
     "read_artifact",
     "refuse_evaluated",
+    "refuse_reported",
     "report",
     "resume",
     "too_little",

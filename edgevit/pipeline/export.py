@@ -16,9 +16,9 @@ import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit import folder, record, stage
-from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed
+from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed, StageCrashed
 from edgevit.types import Artifact, Checkpoint, CheckResult, DataChoice, Delegation, Exported, Outcome, Progress, Target
-from edgevit.versions import versions
+from edgevit.versions import machine, versions
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,10 @@ def _export_one(
         return dataclasses.replace(blank, outcome=stopped.outcome, reason=reason)
 
 
+WHILE = {"quantizing": Outcome.QUANTIZE_FAILED, "loading": Outcome.LOAD_FAILED}
+"""What a stage that died was at, by the beginning of what it said last."""
+
+
 class Stopped(Exception):
     """The stage that stopped an export, as an Outcome, and what it said."""
 
@@ -105,6 +109,8 @@ def outcome(otherwise: Outcome) -> Iterator[None]:
         raise Stopped(Outcome.QUANTIZE_FAILED, error) from error
     except LoadFailed as error:
         raise Stopped(Outcome.LOAD_FAILED, error) from error
+    except StageCrashed as error:
+        raise Stopped(next((found for word, found in WHILE.items() if error.doing.startswith(word)), otherwise), error) from error
     except EdgevitError as error:
         raise Stopped(otherwise, error) from error
 
@@ -123,16 +129,16 @@ def _make(source: Checkpoint, blank: Artifact, data: DataChoice, partial: Path, 
         bytes=folder.size(file),
         sha256=folder.sha256(file),
         delegation=exported.delegation,
-        same_integers=exported.same_integers,
         seconds=done.seconds,
         peak_bytes=done.peak_bytes,
         runtime=target.runtime,
+        machine=machine(),
         tolerance=target.recipes[blank.recipe],
         labels=source.labels,
         data=data.spec,
         checkpoint=os.path.relpath(source.folder.resolve(), partial.resolve()),
         checkpoint_sha256=source.weights_sha256,
-        versions=versions("torch", *(library.module for library in target.needs)),
+        versions=used(target),
         folder=partial,
     )
     with outcome(Outcome.RUN_FAILED):
@@ -140,6 +146,11 @@ def _make(source: Checkpoint, blank: Artifact, data: DataChoice, partial: Path, 
     shutil.copyfile(references / artifacts.GOLDEN, partial / artifacts.GOLDEN)
     files = folder.hashes(partial, leave_out=(artifacts.RECORD,))
     return delegated(with_result(dataclasses.replace(artifact, files=files), result), target)
+
+
+def used(target: Target) -> dict[str, str]:
+    """The versions that a figure of this target depends on."""
+    return versions("torch", *(library.module for library in target.needs))
 
 
 def _named(progress: Progress, artifact: Artifact) -> Progress:
@@ -158,11 +169,12 @@ def with_result(artifact: Artifact, result: CheckResult) -> Artifact:
 
 
 def delegated(artifact: Artifact, target: Target) -> Artifact:
-    """The record, as UNDELEGATED where the answers are right but the back end left too much to the portable kernels."""
+    """The record with what the back end left outside, where that is too much: UNDELEGATED if all else is right."""
     broken = too_little(artifact.delegation, target)
-    if artifact.outcome is not Outcome.PASS or not broken:
+    if not broken:
         return artifact
-    return dataclasses.replace(artifact, outcome=Outcome.UNDELEGATED, reason=broken)
+    outcome = Outcome.UNDELEGATED if artifact.outcome is Outcome.PASS else artifact.outcome
+    return dataclasses.replace(artifact, outcome=outcome, reason="; ".join(filter(None, [artifact.reason, broken])))
 
 
 def too_little(delegation: Delegation, target: Target) -> str:

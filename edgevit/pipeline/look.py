@@ -11,7 +11,10 @@ from edgevit import stage
 from edgevit.errors import BadInput
 from edgevit.types import Checkpoint, DataChoice, EvalResult, Inside, Progress
 
-EXPLAINED, EVALUATED = "explain.json", "evaluation.json"
+EXPLAINED = ("explain.json", "arrays.npz", "filters.png", "positions.png", "distance.png", "attention-01.png")
+EVALUATED = ("evaluation.json", "confusion.png", "reliability.png")
+REPORTED = ("report.html", "report.md", "report.json")
+"""What the commands write, record first."""
 
 
 def explain(
@@ -40,12 +43,13 @@ def _refuse_artifact(model: Path) -> None:
         raise BadInput(f"an artifact has no attention to look at: {model}", f"its checkpoint has: edgevit explain {source}")
 
 
-def _refuse_written(out: Path, record: str, force: bool) -> None:
-    """Raise BadInput where `out` holds such a record already, or is no folder."""
+def _refuse_written(out: Path, names: tuple[str, ...], force: bool) -> None:
+    """Raise BadInput where `out` is no folder, or holds a file of such a name already, whoever made it."""
     if out.exists() and not out.is_dir():
         raise BadInput(f"not a folder: {out}", "choose another --out")
-    if (out / record).exists() and not force:
-        raise BadInput(f"already exists: {out / record}", "--force replaces it when the new one is whole")
+    there = [name for name in names if (out / name).exists()]
+    if there and not force:
+        raise BadInput(f"already exists: {out / there[0]}", "--force replaces it when the new one is whole")
 
 
 def _choice(checkpoint: Checkpoint, data: str | None, split: str, on_bad: str) -> DataChoice | None:
@@ -57,6 +61,11 @@ def _choice(checkpoint: Checkpoint, data: str | None, split: str, on_bad: str) -
 def refuse_evaluated(out: Path, force: bool) -> None:
     """Raise BadInput where `out` holds an evaluation already, or is no folder: that is better known before the work."""
     _refuse_written(out, EVALUATED, force)
+
+
+def refuse_reported(out: Path, force: bool) -> None:
+    """The same of a report."""
+    _refuse_written(out, REPORTED, force)
 
 
 def draw_evaluation(found: EvalResult, out: Path, progress: Progress) -> list[Path]:

@@ -8,17 +8,42 @@ from pathlib import Path
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit import stage
+from edgevit.errors import BadInput, StageCrashed
 from edgevit.pipeline.export import export, pairs
+from edgevit.pipeline.look import refuse_reported
+from edgevit.pipeline.recheck import source_of
 from edgevit.pipeline.training import choose_data, train
 from edgevit.types import Artifact, Checkpoint, Latency, Prediction, Progress, Report, TrainConfig
 
 LATENCY_RUNS, LATENCY_WARMUP = 100, 10
+LOADING = "loading {}"
+"""What a bench says before it loads an artifact."""
 
 
 def bench(folders: list[Path], runs: int, warmup: int, threads: int | None, progress: Progress) -> list[Latency]:
-    """Latency of the artifacts, interleaved. `threads` is by default the number of cores."""
+    """Latency of the artifacts, interleaved. `threads` is by default the number of cores.
+
+    One whose runtime breaks, or takes the whole process with it, says so, and the others are measured. Raises DamagedFile for a
+    changed one.
+    """
     for path in folders:
-        artifacts.model_file(artifacts.read(path))
+        artifacts.model_file(artifacts.verify(artifacts.read(path)))
+    died: dict[Path, Latency] = {}
+    while left := [path for path in folders if path not in died]:
+        try:
+            found = _bench(left, runs, warmup, threads, progress)
+        except StageCrashed as error:
+            culprit = next((path for path in left if error.doing == LOADING.format(path)), None)
+            if culprit is None:
+                raise
+            died[culprit] = Latency(str(culprit), "none", reason=error.message, failed=True)
+            continue
+        measured = dict(zip(left, found, strict=True))
+        return [died.get(path) or measured[path] for path in folders]
+    return [died[path] for path in folders]
+
+
+def _bench(folders: list[Path], runs: int, warmup: int, threads: int | None, progress: Progress) -> list[Latency]:
     arguments = {"folders": folders, "runs": runs, "warmup": warmup, "threads": threads or os.cpu_count() or 1}
     return stage.run("edgevit.jobs.measure:bench", list[Latency], progress, **arguments).value
 
@@ -32,20 +57,27 @@ def predict(model: Path, images: list[Path], top: int, progress: Progress) -> li
 def report(
     made: list[Artifact], latencies: list[Latency], out: Path, title: str, command: str, force: bool, progress: Progress
 ) -> Report:
-    """Write report.html, .md and .json into `out`. The artifacts are of one checkpoint."""
-    arguments = {"made": made, "latencies": latencies, "out": out, "title": title, "command": command, "force": force}
+    """Write report.html, .md and .json into `out`. Raises BadInput for artifacts of two checkpoints, or without theirs."""
+    refuse_reported(out, force)
+    for artifact in (a for a in made if a.file):
+        source = source_of(artifact, None)
+        if source.weights_sha256 != made[0].checkpoint_sha256 and made[0].file:
+            raise BadInput(f"not of one checkpoint: {made[0].folder}, {artifact.folder}", "a report is of the artifacts of one")
+    arguments = {"made": made, "latencies": latencies, "out": out, "title": title, "command": command}
     return stage.run("edgevit.jobs.report:report", Report, progress, **arguments).value
 
 
-def demo(
-    out: Path, epochs: int | None, force: bool, command: str, progress: Progress
-) -> tuple[Checkpoint, list[Artifact], list[Latency], Report]:
-    """The whole road on the built-in digits, into `out`."""
+def demo(out: Path, epochs: int | None, force: bool, progress: Progress) -> tuple[Checkpoint, list[Artifact]]:
+    """The road on the built-in digits as far as the artifacts, into `out`."""
+    refuse_reported(out, force)
     settings = TrainConfig(data="digits", epochs=epochs)
     checkpoint = train(settings, out / "checkpoint", force, progress)
     data = choose_data(checkpoint, None, "held-out", "refuse")
     wanted = pairs(["all"], ["fp32", "int8"])
-    made = list(export(checkpoint.folder, wanted, data, out / "export", force, progress))
+    return checkpoint, list(export(checkpoint.folder, wanted, data, out / "export", force, progress))
+
+
+def demo_report(made: list[Artifact], out: Path, command: str, force: bool, progress: Progress) -> Report:
+    """What the demo made, measured and reported. Raises BadInput where there is no file to measure."""
     latencies = bench([a.folder for a in made if a.file], LATENCY_RUNS, LATENCY_WARMUP, None, progress)
-    title = "edgevit demo: handwritten digits"
-    return checkpoint, made, latencies, report(made, latencies, out, title, command, force, progress)
+    return report(made, latencies, out, "edgevit demo: handwritten digits", command, force, progress)

@@ -10,9 +10,11 @@ import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit import stage
+from edgevit.data import HUB, lasting
 from edgevit.errors import BadInput
-from edgevit.pipeline.export import Stopped, delegated, outcome, run_check, with_result
+from edgevit.pipeline.export import Stopped, delegated, outcome, run_check, used, with_result
 from edgevit.types import Artifact, Checkpoint, DataChoice, Outcome, Progress
+from edgevit.versions import machine
 
 
 def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_bad: str, progress: Progress) -> Artifact:
@@ -20,8 +22,17 @@ def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_
     artifact = artifacts.verify(artifacts.read(path))
     targets.require_recipe(targets.get(artifact.target), artifact.recipe)
     targets.require(targets.get(artifact.target))
-    source = _source(artifact, checkpoint)
-    chosen = DataChoice(data or artifact.data, split, on_bad)
+    source = source_of(artifact, checkpoint)
+    chosen = _chosen(artifact, data, split, on_bad)
+    place = targets.get(artifact.target)
+    artifact = dataclasses.replace(
+        artifact,
+        data=chosen.spec,
+        runtime=place.runtime,
+        machine=machine(),
+        versions=used(place),
+        tolerance=place.recipes[artifact.recipe],
+    )
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         references = Path(scratch)
         stage.run("edgevit.jobs.export:reference", int, progress, checkpoint=source.folder, data=chosen, into=references)
@@ -29,12 +40,29 @@ def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_
             with outcome(Outcome.RUN_FAILED):
                 result = run_check(artifact, references, chosen, source.folder, progress)
         except Stopped as stopped:
-            return dataclasses.replace(artifact, outcome=stopped.outcome, reason=stopped.error.message)
-    checked = with_result(dataclasses.replace(artifact, data=chosen.spec), result)
-    return delegated(checked, targets.get(artifact.target))
+            return _unmeasured(artifact, stopped)
+    return delegated(with_result(artifact, result), place)
 
 
-def _source(artifact: Artifact, given: Path | None) -> Checkpoint:
+def _chosen(artifact: Artifact, data: str | None, split: str, on_bad: str) -> DataChoice:
+    """Those that were named, or those that the record names: a path of this machine, and nothing that would be fetched."""
+    if data:
+        return DataChoice(lasting(data), split, on_bad)
+    if artifact.data.startswith(HUB):
+        hint = f"--data {artifact.data} says that they may be fetched"
+        raise BadInput(f"{artifact.folder} was checked on images of the Hugging Face Hub: {artifact.data}", hint)
+    return DataChoice(artifact.data, artifact.split or split if split == "auto" else split, on_bad)
+
+
+def _unmeasured(artifact: Artifact, stopped: Stopped) -> Artifact:
+    """The record without the figures that it held: they are of another time."""
+    return dataclasses.replace(
+        artifact, outcome=stopped.outcome, reason=stopped.error.message, top1=None, reference_top1=None, agreement=None, images=0,
+        skipped=(), relative_error=None, same_integers=None, where="none",
+    )  # fmt: skip
+
+
+def source_of(artifact: Artifact, given: Path | None) -> Checkpoint:
     """The checkpoint that an artifact was made from. Raises BadInput where it is not there, or not the same any more."""
     path = given or artifact.folder / artifact.checkpoint
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgevit import checkpoint as checkpoints
 from edgevit import folder, stage
+from edgevit.data import lasting
 from edgevit.errors import BadInput, Diverged
 from edgevit.training import run_settings
 from edgevit.types import Checkpoint, DataChoice, EvalResult, Progress, TrainConfig
@@ -69,12 +70,15 @@ def resume(given: Mapping[str, object], out: Path, progress: Progress) -> Checkp
         if value != getattr(settings, name) and str(Path(str(value)).resolve()) != getattr(settings, name):
             was = getattr(settings, name)
             raise BadInput(f"the run at {out} has {name} {was}, not {value}", "--resume takes the settings of the run")
+    if run != out:
+        run_settings.refuse_loss(out)
     return _fit(settings, run, out, True, progress)
 
 
 def _fit(settings: TrainConfig, run: Path, out: Path, again: bool, progress: Progress) -> Checkpoint:
     stage.run("edgevit.training.fit:fit", Checkpoint, progress, train=settings, run=run, resume=again)
     if run != out:
+        run_settings.refuse_loss(out)  # once more: the training took a while, and the new run is whole beside the old one
         folder.put_in_place(run, out.resolve())
     return checkpoints.read(out)
 
@@ -97,4 +101,4 @@ def choose_data(checkpoint: Checkpoint, spec: str | None, split: str, on_bad: st
     """The images that were named, or those that the checkpoint was trained from. Raises BadInput where it knows none."""
     if spec is None and checkpoint.train is None:
         raise BadInput(f"{checkpoint.folder} was trained by others, on images unknown here", "--data says which to take")
-    return DataChoice(spec or (checkpoint.train.data if checkpoint.train else ""), split, on_bad)
+    return DataChoice(lasting(spec) if spec else checkpoint.train.data if checkpoint.train else "", split, on_bad)

@@ -97,15 +97,16 @@ def _shape(config: ViTConfig) -> str:
 
 def _reference(report: Report) -> str:
     """The checkpoint's top-1 on the very images that the artifacts answered."""
-    found = {(a.reference_top1, a.images): None for a in report.artifacts if a.reference_top1 is not None and a.images}
+    checked = [a for a in report.artifacts if a.reference_top1 is not None and a.images]
+    found = {(a.reference_top1, a.images, a.split): None for a in checked}
     if not found:
         return words.missing("no artifact was checked beside it")
-    return "; ".join(_with_interval(top1, images) for top1, images in found)
+    return "; ".join(_with_interval(top1, images, split) for top1, images, split in found if top1 is not None)
 
 
-def _with_interval(top1: float, images: int) -> str:
+def _with_interval(top1: float, images: int, split: str) -> str:
     low, high = wilson(top1, images)
-    of = f"{words.percent(top1)} of {images:,} held-out images"
+    of = f"{words.percent(top1)} of {images:,} {words.images_of(split)}"
     return f"{of} (95 % interval {words.percent(low)} to {words.percent(high)})"
 
 
@@ -194,7 +195,7 @@ def _version(library: str, sources: dict[str, dict[str, str]]) -> str:
 
 
 NOTES = (
-    "Every artifact answered the same held-out images as the checkpoint, preprocessed in the same way. "
+    "Every artifact answered the same images as the checkpoint, preprocessed in the same way. "
     "Top-1 is the share of right answers; its change is against the checkpoint on the same images.",
     "Agreement is the share of images to which the artifact and the checkpoint give the same answer, right or wrong.",
     "Relative error is |a - b| / |b| over the logits of the golden images: a of the artifact, b of the checkpoint.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgevit.interval import wilson
 from edgevit.report import verdict, words
@@ -82,7 +82,14 @@ def latency_place(latency: Latency, machine: str) -> str:
     return f"{label}: {words.plain(elsewhere)}" if elsewhere else label
 
 
+def _named_host(artifact: Artifact, machine: str) -> Artifact:
+    """The artifact; a host that is not the report's own `machine`, which is what a reader takes it for, is named."""
+    elsewhere = artifact.where == "host" and artifact.machine not in ("", machine)
+    return replace(artifact, where=f"host: {artifact.machine}") if elsewhere else artifact
+
+
 def _row(artifact: Artifact, measured: tuple[Latency, ...], machine: str) -> Row:
+    artifact = _named_host(artifact, machine)
     cells = [Cell(column, fill(artifact)) for column, fill in COLUMNS.items()]
     cells.append(Cell(LATENCY, _latency(artifact, measured, machine)))
     return Row(

@@ -74,6 +74,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def images_of(split: str) -> str:
+    """What the images of a split are called."""
+    return {"held-out": "held-out images", "train": "training images", "test": "test images"}.get(split, "images")
+
+
 def listed(items: Iterable[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     *most, last = items

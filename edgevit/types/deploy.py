@@ -103,7 +103,7 @@ class Artifact:
     """One exported model: a folder with the model file, golden inputs and logits, and this record as `artifact.json`.
 
     `sha256` is that of the model file; for a folder (.mlpackage) that of its sorted "hash  path" lines. `seconds` and
-    `peak_bytes` are those of the conversion. Accuracies are fractions of 1, over `images` held-out images.
+    `peak_bytes` are those of the conversion. Accuracies are fractions of 1, over the `images` images.
     """
 
     target: str
@@ -124,8 +124,12 @@ class Artifact:
     """Images that could not be read and that the user let go."""
     relative_error: float | None = None
     same_integers: bool | None = None
+    split: str = ""
+    """Which images of `data` they were: `held-out`, `train`, `test` or `all`."""
     where: str = "none"
     runtime: str = ""
+    machine: str = ""
+    """Where it was checked."""
     tolerance: Tolerance | None = None
     config: ViTConfig | None = None
     preprocess: Preprocess | None = None
@@ -142,8 +146,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Exported:
-    """What one conversion left: the model file's name, its delegation, and whether it holds the recipe's own integers."""
+    """What one conversion left: the model file's name, and how much of it the back end takes."""
 
     file: str
     delegation: Delegation
-    same_integers: bool | None

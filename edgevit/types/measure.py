@@ -40,11 +40,16 @@ class Latency:
     threads: int | None = None
     machine: str = ""
     reason: str = ""
+    failed: bool = False
+    """Whether it could have been measured here, and something broke."""
 
 
 @dataclass(frozen=True)
 class DataChoice:
-    """Which images of a source are meant (`train`, `held-out` or `all`), and whether an unreadable one is refused or skipped."""
+    """Which images of a source are meant, and whether an unreadable one is refused or skipped.
+
+    `split` is `train`, `held-out`, `test`, `all`, or `auto`: what the checkpoint was not trained on.
+    """
 
     spec: str
     split: str
@@ -64,6 +69,10 @@ class CheckResult:
     relative_error: float
     where: str
     skipped: tuple[str, ...] = ()
+    split: str = ""
+    """Which images of the source were meant: what `auto` came to."""
+    same_integers: bool | None = None
+    """Whether the saved file holds the recipe's own integers; None where the recipe makes none."""
 
 
 @dataclass(frozen=True)

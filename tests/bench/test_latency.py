@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from edgevit.bench.latency import interleaved, percentile
 from edgevit.types import silent
 
 
-class Recorder:
-    where = "host"
-    threads = 1
-
-    def __init__(self, name: str, calls: list[str]) -> None:
-        self.name, self.calls = name, calls
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        self.calls.append(self.name)
-        return images
-
-
 def test_runners_take_turns_and_warm_up_untimed() -> None:
     calls: list[str] = []
-    image = np.zeros((1, 3, 4, 4), np.float32)
-    times = interleaved({n: Recorder(n, calls) for n in "ab"}, {"a": image, "b": image}, runs=5, warmup=2, progress=silent)
-    assert calls == ["a", "b"] * 7
+    runners = {name: lambda name=name: calls.append(name) for name in "ab"}
+    times, broken = interleaved(runners, runs=5, warmup=2, progress=silent)
+    assert calls == ["a", "b"] * 7 and not broken
     assert {name: len(t) for name, t in times.items()} == {"a": 5, "b": 5}
     assert all(t >= 0 for series in times.values() for t in series)
+
+
+def test_one_that_breaks_is_left_out_and_the_others_go_on() -> None:
+    calls: list[str] = []
+
+    def breaks() -> None:
+        calls.append("b")
+        if calls.count("b") == 4:
+            raise RuntimeError("out of memory")
+
+    times, broken = interleaved({"a": lambda: calls.append("a"), "b": breaks}, runs=5, warmup=2, progress=silent)
+    assert len(times["a"]) == 5 and calls.count("b") == 4 and str(broken["b"]) == "out of memory"
 
 
 def test_nearest_rank() -> None:

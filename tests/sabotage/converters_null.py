@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import safetensors.torch
@@ -17,12 +18,13 @@ def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> 
     progress("writing nothing much", 0, 1)
     config = model.config
     shape = {"variant": config.variant, "size": str(config.image_size[0]), "classes": str(config.classes), "recipe": recipe.name}
-    content = safetensors.torch.save(dict(model.state_dict()), shape)
+    plain = {name: (t.dequantize() if hasattr(t, "qdata") else t).contiguous() for name, t in model.state_dict().items()}
+    content = safetensors.torch.save(plain, shape)
     (into / FILE).write_bytes(content[: len(content) // 2])
     halfway()
     (into / FILE).write_bytes(content)
     progress("writing nothing much", 1, 1)
-    return Converted(FILE, Delegation(1, 10, 0))
+    return Converted(FILE, Delegation(int(os.environ.get("EDGEVIT_TEST_SUBGRAPHS", "1")), 10, 0))
 
 
 def halfway() -> None:

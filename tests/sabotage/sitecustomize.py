@@ -1,6 +1,7 @@
 """What Python runs at its start where this folder is on PYTHONPATH: a target `null` that needs no back end, and mishaps on order.
 
 EDGEVIT_TEST_ABSENT   packages, separated by commas, that are found nowhere, as if they were not installed
+EDGEVIT_TEST_SUBGRAPHS  into how many pieces the target `null` cuts a model
 EDGEVIT_TEST_MISHAP   "module:function:n:what", separated by semicolons: what happens in the n-th call of a function in a process.
                       `abort` and `import-error` speak for themselves, `pause` writes the process number to the file that
                       EDGEVIT_TEST_PAUSED names and waits for a signal. The function `import` is the import of the module.

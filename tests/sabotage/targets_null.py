@@ -1,4 +1,7 @@
-"""A target that is torch itself, so that the road can be walked, and broken, without any back end. Its fp16 overflows."""
+"""A target that is torch itself, so that the road can be walked, and broken, without any back end.
+
+Its fp16 overflows, and its int8 holds other integers than the recipe's.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,12 @@ TARGET = Target(
     converter="null",
     suffix=".null",
     runtime="torch",
-    recipes={"fp32": Tolerance(1e-4, 0.002, 0.998), "fp16": Tolerance(0.02, 0.005, 0.995)},
+    recipes={
+        "fp32": Tolerance(1e-4, 0.002, 0.998),
+        "fp16": Tolerance(0.02, 0.005, 0.995),
+        "int8": Tolerance(0.5, 0.5, 0.5),
+    },
+    max_subgraphs=1,
     activations=False,
     needs=(Library("torchao", "executorch"),),
 )
@@ -42,7 +50,12 @@ class NullRunner:
 
         with torch.inference_mode():
             logits: np.ndarray = self._model(torch.from_numpy(images)).numpy()
-        return logits * np.float32("nan") if self._overflows else logits
+        return answered(logits * np.float32("nan") if self._overflows else logits)
+
+
+def answered(logits: np.ndarray) -> np.ndarray:
+    """Where a mishap finds a runtime at work."""
+    return logits
 
 
 def load(file: Path, threads: int | None) -> NullRunner:
