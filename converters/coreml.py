@@ -1,4 +1,7 @@
-"""Core ML (mlprogram, iOS 17). LayerNorm and attention stay native: Core ML has operators of its own for both."""
+"""Core ML (mlprogram, iOS 17). LayerNorm stays the operator that Core ML has of its own.
+
+Attention, whose operator comes with iOS 18, becomes products and a softmax. All but fp32 computes in float16.
+"""
 
 from __future__ import annotations
 

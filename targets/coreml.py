@@ -11,7 +11,7 @@ from edgevit.types import Library, Runner, Target, Tolerance
 
 TARGET = Target(
     name="coreml",
-    summary="Core ML mlprogram for iOS 17, macOS 14 and later",
+    summary="Core ML mlprogram for iOS 17, macOS 14 and later; all but fp32 computes in float16",
     converter="coreml",
     suffix=".mlpackage",
     runtime="Core ML" if sys.platform == "darwin" else "evaluator of the package (no Core ML)",
