@@ -5,29 +5,42 @@ PYTHON ?= python3.11
 TORCH ?= 2.13.0+cpu
 
 BIN := .venv/bin
+# What stands in .venv, by name: asking for another Python or another torch makes it anew.
+MADE := .venv/made-by-$(subst /,_,$(PYTHON))
+INSTALLED := .venv/installed-torch-$(TORCH)
+# The same torch without the build after the plus.
+PLAIN := $(firstword $(subst +, ,$(TORCH)))
 
 .PHONY: demo test test-slow lint clean
 
-demo: .venv/installed
+demo: $(INSTALLED)
 	$(BIN)/edgevit demo --force
 
-test: .venv/installed
+test: $(INSTALLED)
 	$(BIN)/python -m pytest -q
 
-test-slow: .venv/installed
+test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow
 
-lint: .venv/installed
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+$(MADE):
+	$(PYTHON) -m venv $(if $(wildcard .venv/made-by-*),--clear) .venv
+	touch $@
+
 # torch first and pinned: a range would take the newest build, with gigabytes of CUDA. Where the index has no +cpu
 # build (macOS has no other; elsewhere pip must be told of PyTorch's own index), the plain one works as well.
-.venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+# Another torch goes first: to pip, 2.13.0+cpu is as good as 2.13.0.
+$(INSTALLED): $(MADE) pyproject.toml constraints.txt
+	$(if $(filter-out $@,$(wildcard .venv/installed-torch-*)),$(BIN)/python -m pip uninstall -q -y torch)
+	rm -f .venv/installed-torch-*
 	$(BIN)/python -m pip install -q -c constraints.txt "torch==$(TORCH)" \
-		|| $(BIN)/python -m pip install -q -c constraints.txt torch
+		|| { test "$(TORCH)" != "$(PLAIN)" && \
+		echo "no torch $(TORCH) from this index: taking $(PLAIN), which on Linux brings gigabytes of CUDA" && \
+		$(BIN)/python -m pip install -q -c constraints.txt "torch==$(PLAIN)"; }
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[all,dev]"
 	touch $@
 

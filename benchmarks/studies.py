@@ -2,9 +2,11 @@
 
     python benchmarks/studies.py positions --data FASHION_MNIST --jobs 2
 
-Each study trains the same model several ways, with several seeds, and prints a Markdown table and the commands' settings. The
-figure is the top-1 after the last epoch on the source's held-out images: no epoch was chosen by it. With `--jobs 2` two runs
-share the machine; say OMP_NUM_THREADS=1 then.
+Each study trains the same model several ways, with several seeds. It prints what it compares, a Markdown table of the top-1 by
+seed, the machine, the number of runs at a time and the seconds it all took; on stderr, each run's top-1 and seconds as it ends.
+The top-1 is that after the last epoch on the source's held-out images: no epoch was chosen by it. With `--jobs 2` two runs
+share the machine; say OMP_NUM_THREADS=1 then. Started again, it reads the runs that are finished and goes on with the others;
+a run that was trained by other settings is refused.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from pathlib import Path
 
 from edgevit import checkpoint as checkpoints
 from edgevit import pipeline
+from edgevit.data import lasting
+from edgevit.errors import BadInput, EdgevitError
 from edgevit.types import Checkpoint, TrainConfig, silent
 from edgevit.versions import machine
 
@@ -28,19 +32,43 @@ Study = Callable[["Runs", int], dict[str, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """Trains into folders below `out`; a run that is there already is read, so that a study can go on where it stopped."""
+    """Trains into folders below `out`; a run that is finished is read, so that a study can go on where it stopped."""
 
     data: str
     out: Path
 
     def train(self, name: str, **settings: object) -> Path:
+        """The folder of the finished run. Raises BadInput where one of other settings is there."""
         folder = self.out / name
         wanted = TrainConfig(data=self.data, **settings)  # type: ignore[arg-type]
-        if not (folder / "best" / checkpoints.RECORD).is_file():
+        begun = (folder / "last" / checkpoints.RECORD).is_file()
+        if begun:
+            refuse_other(folder, wanted)
+        if not begun or unfinished(folder):
             started = time.monotonic()
-            pipeline.train(wanted, folder, False, silent)
+            pipeline.resume({}, folder, silent) if begun else pipeline.train(wanted, folder, False, silent)
             print(f"{name}: {100 * top1(folder):.2f} % in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
         return folder
+
+
+def unfinished(run: Path) -> bool:
+    made = last(run)
+    return made.train is None or made.metrics["epoch"] != made.train.epochs or pipeline.can_go_on(run)
+
+
+def refuse_other(run: Path, wanted: TrainConfig) -> None:
+    """Raise BadInput where `run` was trained by other settings than `wanted`. What is None there, its preset has derived."""
+    made = last(run).train
+    said = {name: value for name, value in vars(wanted).items() if value is not None and (name, value) != ("preset", "auto")}
+    other = [name for name, value in said.items() if getattr(made, name, None) not in (value, _lasting(value))]
+    if other:
+        differ = ", ".join(f"{name} {getattr(made, name, None)}, not {said[name]}" for name in other)
+        raise BadInput(f"{run} has {differ}", "remove it, or choose another --out")
+
+
+def _lasting(value: object) -> object:
+    """As a run records its data and its start."""
+    return lasting(value) if isinstance(value, str) else value
 
 
 def top1(run: Path) -> float:
@@ -111,8 +139,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args()
     study, runs, started = STUDIES[asked.study], Runs(asked.data, asked.out), time.monotonic()
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        found = dict(zip(range(asked.seeds), pool.map(lambda seed: study(runs, seed), range(asked.seeds)), strict=True))
+    try:
+        with ThreadPoolExecutor(asked.jobs) as pool:
+            found = dict(zip(range(asked.seeds), pool.map(lambda seed: study(runs, seed), range(asked.seeds)), strict=True))
+    except EdgevitError as error:
+        print(f"error: {error.message}\n\nhint: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
     print(f"{(study.__doc__ or '').strip()}\n\n{table(found)}\n")
     print(f"{machine()}; {asked.jobs} at a time; {time.monotonic() - started:.0f} s")
 

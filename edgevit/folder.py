@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -78,16 +79,22 @@ def _refuse_place(path: Path) -> None:
 
 
 def put_in_place(new: Path, path: Path) -> None:
-    """Make `new` be `path` in one step; what was at `path` is removed after, and whole until then."""
+    """Make `new` be `path` in one step; what was at `path` is removed after, and whole until then.
+
+    It is removed under a name that nothing takes for a run or an artifact: whoever is killed meanwhile leaves a part of it.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.previous")
+    shutil.rmtree(aside, ignore_errors=True)
     if not path.exists() or not any(path.iterdir()):
         os.replace(new, path)
-    elif _exchange(new, path):
-        shutil.rmtree(new)
     else:
-        aside = path.with_name(f".{path.name}.{os.getpid()}.previous")
-        os.replace(path, aside)
-        os.replace(new, path)
+        if _exchange(new, path):
+            os.replace(new, aside)
+        else:
+            os.replace(path, aside)
+            os.replace(new, path)
         shutil.rmtree(aside)
+    _remove_abandoned(path)
     _sync_directory(path.parent)
 
 
@@ -108,11 +115,15 @@ def _exchange(a: Path, b: Path) -> bool:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove what killed processes left beside `path`, and only that: another writer may be at work."""
-    for left in path.parent.glob(f".{path.name}.*.partial"):
-        pid = left.name.removesuffix(".partial").rpartition(".")[2]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
+    """Remove what killed processes left beside `path`, and only that: another writer may be at work.
+
+    Where `path` is gone, the one before it is the last that there is, and stays.
+    """
+    for kind in ("partial", "previous") if path.exists() else ("partial",):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.{kind}"):
+            pid = left.name.removesuffix(f".{kind}").rpartition(".")[2]
+            if pid.isdigit() and not _alive(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _alive(pid: int) -> bool:

@@ -67,7 +67,7 @@ def _unknown(raw: Any, known: Any, place: str = "$") -> str:
     """The place of the first key of `raw` that `known`, the same record once more, does not have."""
     if isinstance(raw, dict) and isinstance(known, dict):
         pairs = ((f"{place}.{key}", raw[key], known.get(key, _NOWHERE)) for key in raw)
-    elif isinstance(raw, list) and isinstance(known, list):
+    elif isinstance(raw, list) and isinstance(known, list | tuple):
         pairs = ((f"{place}[{i}]", *pair) for i, pair in enumerate(zip(raw, known, strict=True)))
     else:
         return ""

@@ -275,12 +275,10 @@ def test_an_artifact_whose_file_was_changed(refused: Callable[..., str], artifac
     assert words in refused("predict", copy, next(images.rglob("*.jpg")))
 
 
-def test_bench_of_a_changed_artifact_measures_nothing(run_cli: RunCli, artifact: Path, tmp_path: Path) -> None:
+def test_bench_of_a_changed_artifact_measures_nothing(refused: Callable[..., str], artifact: Path, tmp_path: Path) -> None:
     copy = _copy(artifact, tmp_path / "artifact")
     _one_byte(_biggest(copy))
-    ran = run_cli("bench", copy, "--runs", 50, "--json")
-    (found,) = json.loads(ran.stdout)
-    assert (found["where"], found["p50_ms"], found["runs"]) == ("none", None, 0) and "changed since the export" in found["reason"]
+    assert "changed since the export" in refused("bench", copy, "--runs", 50, "--json")
 
 
 @pytest.mark.parametrize(

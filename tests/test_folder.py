@@ -134,7 +134,13 @@ def test_there_is_always_one_whole_folder_while_it_is_replaced(old: Path, monkey
         remove(path, *args, **kwargs)
 
     monkeypatch.setattr(shutil, "rmtree", watched)
-    monkeypatch.setattr(os, "replace", lambda *_: pytest.fail("two renames where one exchange would do"))
+    move = os.replace
+
+    def moved(what: Path, to: Path) -> None:
+        assert to != old, "two renames where one exchange would do"
+        move(what, to)
+
+    monkeypatch.setattr(os, "replace", moved)
     if not sys.platform.startswith(("linux", "darwin")):
         pytest.skip("no exchange of two names on this system")
     _write(old, "new", force=True)
@@ -201,6 +207,28 @@ def test_ctrl_c_of_a_writer_cleans_up_at_once(old: Path) -> None:
         child.send_signal(signal.SIGINT)
         child.wait(30)
     assert _contents(old) == before and os.listdir(old.parent) == ["out"]
+
+
+@pytest.mark.parametrize("name", ["run[1]", "out*", "a?"])
+def test_cleaning_up_takes_a_name_as_it_is(tmp_path: Path, name: str) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait(30)
+    for kind in ("partial", "previous"):
+        (tmp_path / f".{name}.{child.pid}.{kind}").mkdir()
+    (tmp_path / f".outer.{child.pid}.partial").mkdir()
+    _write(tmp_path / name, "new")
+    assert sorted(os.listdir(tmp_path)) == sorted([name, f".outer.{child.pid}.partial"])
+
+
+def test_the_folder_before_stays_where_there_is_no_newer_one(tmp_path: Path) -> None:
+    """Where names cannot be exchanged, a kill between two renames leaves only that."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait(30)
+    before = tmp_path / f".out.{child.pid}.previous"
+    before.mkdir()
+    with pytest.raises(RuntimeError), folder.written_whole(tmp_path / "out", MARKER):
+        raise RuntimeError
+    assert os.listdir(tmp_path) == [before.name]
 
 
 def test_cleaning_up_spares_similar_names(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and `kill -9` at the worst moments: the result before stays whole, no process stays behind, and the work can go on."""
+"""Ctrl-C, SIGTERM and `kill -9` at the worst moments: what was there stays whole, no process stays, and the work can go on."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def stopped(start_cli: StartCli, sabotage: Sabotage, tmp_path: Path) -> Callable
         else:
             child.send_signal(number)
         _, said = child.communicate(timeout=60)
-        assert child.returncode == (130 if number is signal.SIGINT else -number), said
+        assert child.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(number, -number), said
         _until(lambda: not _session(child.pid))
-        if number is signal.SIGINT:
+        if number is not signal.SIGKILL:
             assert os.listdir(scratch) == [] and "Traceback" not in said
         shutil.rmtree(scratch)
         flag.unlink()
@@ -98,8 +98,16 @@ def _without_events(run: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("at", "number", "epoch"),
-    [(f"{SAVE}:3", signal.SIGKILL, 1), (f"{STEP}:9", signal.SIGINT, 2)],
-    ids=["kill -9 while the second epoch is saved", "Ctrl-C in the third epoch"],
+    [
+        (f"{SAVE}:2", signal.SIGKILL, 1),
+        (f"{SAVE}:3", signal.SIGKILL, 1),
+        (f"{STEP}:9", signal.SIGINT, 2),
+    ],
+    ids=[
+        "kill -9 while the first epoch is saved as the best",
+        "kill -9 while the second epoch is saved",
+        "Ctrl-C in the third epoch",
+    ],
 )
 def test_training_goes_on_as_if_never_stopped(
     run_cli: RunCli,
@@ -117,7 +125,7 @@ def test_training_goes_on_as_if_never_stopped(
     if number is signal.SIGINT:
         assert f"goes on with: edgevit train --resume --out {run}" in said
     checkpoint, _ = checkpoints.load(run / "last")
-    assert checkpoint.metrics["epoch"] == epoch and checkpoints.load(run / "best")
+    assert checkpoint.metrics["epoch"] == epoch and (run / "best").exists() == (at != f"{SAVE}:2")
     refused = run_cli(*training, "--epochs", 3, "--out", run)
     assert refused.returncode == 2 and "--resume goes on with it" in refused.stderr
     other = run_cli("train", "--resume", "--out", run, "--lr", "0.5")
@@ -125,6 +133,20 @@ def test_training_goes_on_as_if_never_stopped(
     ran = run_cli("train", "--resume", "--out", run)
     assert ran.returncode == 0, ran.stderr
     assert _without_events(run) == undisturbed
+
+
+def test_an_epoch_that_was_killed_before_it_was_the_best_becomes_it(
+    run_cli: RunCli, stopped: Callable[..., str], training: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The loss of pre-training falls with every epoch: the fourth folder is the best of the second epoch, the last there is."""
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    arguments = ("pretrain", *training[1:], "--epochs", 2, "--out")
+    assert run_cli(*arguments, whole).returncode == 0
+    stopped(f"{SAVE}:4", signal.SIGKILL, *arguments, run)
+    assert [checkpoints.read(run / name).metrics["epoch"] for name in ("best", "last")] == [1, 2]
+    ran = run_cli("pretrain", "--resume", "--out", run)
+    assert ran.returncode == 0, ran.stderr
+    assert _without_events(run) == _without_events(whole)
 
 
 def test_training_over_an_old_run_that_is_stopped_leaves_it(
@@ -143,7 +165,9 @@ def test_training_over_an_old_run_that_is_stopped_leaves_it(
 
 
 @pytest.mark.parametrize(
-    ("at", "number"), [(f"{STEP}:2", signal.SIGINT), (f"{SAVE}:1", signal.SIGKILL)], ids=["Ctrl-C", "kill -9 while it is saved"]
+    ("at", "number"),
+    [(f"{STEP}:2", signal.SIGINT), (f"{STEP}:2", signal.SIGTERM), (f"{SAVE}:1", signal.SIGKILL)],
+    ids=["Ctrl-C", "SIGTERM", "kill -9 while it is saved"],
 )
 def test_a_run_stopped_in_its_first_epoch_is_in_nobody_s_way(
     run_cli: RunCli, stopped: Callable[..., str], training: tuple[str, ...], at: str, number: signal.Signals, tmp_path: Path

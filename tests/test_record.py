@@ -95,6 +95,22 @@ def test_a_field_that_is_not_right_is_named(tmp_path: Path, place: tuple[str, ..
     assert words in _damaged(tmp_path / "checkpoint.json", json.dumps(whole))
 
 
+@dataclass(frozen=True)
+class Several:
+    """A record of records."""
+
+    pairs: tuple[tuple[Delegation, ...], ...]
+
+
+def test_an_unknown_field_in_a_tuple_of_records_is_named(tmp_path: Path) -> None:
+    whole = record.builtins(Several(((Delegation(1), Delegation(2)),)))
+    (tmp_path / "several.json").write_text(json.dumps(whole))
+    assert record.read(tmp_path / "several.json", Several) == Several(((Delegation(1), Delegation(2)),))
+    whole = json.loads(json.dumps(whole))
+    whole["pairs"][0][1]["insides"] = 3
+    assert "unknown field $.pairs[0][1].insides" in _damaged(tmp_path / "several.json", json.dumps(whole), Several)
+
+
 def test_an_unknown_outcome_is_refused(tmp_path: Path) -> None:
     whole = record.builtins(ARTIFACT) | {"outcome": "MAYBE"}
     assert "MAYBE" in _damaged(tmp_path / "artifact.json", json.dumps(whole), Artifact)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,20 @@ app = typer.Typer(
 )
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as `timeout` and a cancelled build send it: an end in order, as by Ctrl-C, and no temporary folder stays."""
+
+
+def _terminate(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the tidying up
+    raise Terminated
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """As shells say it: 128 and the number of the signal."""
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Register a command whose errors of ours end in one message and their exit code, without a traceback."""
 
@@ -48,9 +63,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except OSError as error:
             console.error(from_os_error(error))
             raise typer.Exit(2) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             console.note("stopped")
-            raise typer.Exit(130) from None
+            raise typer.Exit(exit_code(stop)) from None
 
     return app.command()(guarded)
 
@@ -65,4 +80,6 @@ def _with_version(version: bool = typer.Option(False, "--version", help="Show th
 def main() -> None:
     from edgevit.cli import learn, look, show, weights, work  # noqa: F401  (they register their commands)
 
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     app(prog_name="edgevit")

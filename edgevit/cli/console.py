@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
+from rich.text import Text
 
 from edgevit import record
 from edgevit.errors import EdgevitError
 from edgevit.types import Progress
 
-_out = Console(soft_wrap=True, highlight=False)
-_err = Console(stderr=True, soft_wrap=True, highlight=False)
+_out = Console(soft_wrap=True, highlight=False, emoji=False)
+_err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+
+LASTS = 5.0
+"""Seconds after which something without an end is named where no bar moves."""
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What moves a terminal's cursor or changes its colours, and the bytes of a name that is no text."""
 
 
 def out(text: str) -> None:
     """A line of data."""
-    _out.print(escape(text))
+    _out.print(plain(text))
 
 
 def note(text: str) -> None:
     """A line for the person who watches."""
-    _err.print(escape(text))
+    _err.print(plain(text))
+
+
+def plain(text: str, style: str = "") -> Text:
+    """The very characters of `text`: labels and names of files are others', and no markup; what cannot be seen is spelled out."""
+    return Text(UNSEEN.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text), style)
 
 
 def error(problem: EdgevitError) -> None:
-    _err.print(f"[bold red]error:[/] {escape(problem.message)}")
+    _err.print(Text.assemble(("error: ", "bold red"), plain(problem.message)))
     if problem.hint:
-        _err.print(f"\n[bold]hint:[/] {escape(problem.hint)}")
+        _err.print(Text.assemble(("\nhint: ", "bold"), plain(problem.hint)))
 
 
 def json(value: object) -> None:
@@ -45,9 +57,8 @@ def json(value: object) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     shown = Table(
-        title=title,
+        title=plain(title, "bold"),
         title_justify="left",
-        title_style="bold",
         header_style="dim",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -58,28 +69,31 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         shown.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
         shown.add_row(*(_coloured(cell) for cell in row))
-    Console(highlight=False).print(shown)
+    Console(highlight=False, emoji=False).print(shown)
 
 
-def _coloured(cell: str) -> str:
-    colour = {"PASS": "green", "SKIPPED": "yellow"}.get(cell, "bold red" if cell.isupper() and "_" in cell else "")
-    return f"[{colour}]{escape(cell)}[/]" if colour else escape(cell)
+def _coloured(cell: str) -> Text:
+    return plain(cell, {"PASS": "green", "SKIPPED": "yellow"}.get(cell, "bold red" if cell.isupper() and "_" in cell else ""))
 
 
 @contextlib.contextmanager
 def progress() -> Iterator[Progress]:
-    """A Progress that shows one bar per label on a terminal, and elsewhere prints a line as each label ends."""
+    """A Progress that shows one bar per label on a terminal; elsewhere, `_Lines` prints a line per label."""
     if _err.is_terminal:
         with _bars() as bars:
             yield bars
     else:
-        yield _Lines()
+        lines = _Lines()
+        try:
+            yield lines
+        finally:
+            lines.waiting.cancel()
 
 
 @contextlib.contextmanager
 def _bars() -> Iterator[Progress]:
     columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     with RichProgress(*columns, console=_err, transient=True) as bars:
@@ -89,23 +103,35 @@ def _bars() -> Iterator[Progress]:
             if not current or current[0][0] != label:
                 if current:
                     bars.remove_task(current.pop()[1])
-                current.append((label, bars.add_task(escape(label), total=total)))
+                current.append((label, bars.add_task(plain(label).plain, total=total)))
             bars.update(current[0][1], completed=done, total=total)
 
         yield show
 
 
 class _Lines:
-    """A line when a label begins that is not done within a moment, and the time it took when the next one begins."""
+    """A line when a label is done, with the time it took from a second on.
+
+    What has no end is named once it has lasted a while, so that nobody takes it for a standstill.
+    """
 
     def __init__(self) -> None:
         self.label, self.started = "", 0.0
+        self.waiting = threading.Timer(0, note)
 
     def __call__(self, label: str, done: float, total: float | None) -> None:
         now = time.monotonic()
         if label != self.label:
             self.label, self.started = label, now
+            self._wait(label, total)
         if total is not None and done >= total:
             took = now - self.started
             note(f"{label}: done" + (f" in {took:.0f} s" if took >= 1 else ""))
             self.label = ""
+
+    def _wait(self, label: str, total: float | None) -> None:
+        self.waiting.cancel()
+        if total is None:
+            self.waiting = threading.Timer(LASTS, note, (label,))
+            self.waiting.daemon = True
+            self.waiting.start()

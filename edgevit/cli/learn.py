@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edgevit.cli import console, settings
-from edgevit.cli.app import command
+from edgevit.cli.app import command, exit_code
 from edgevit.cli.options import Data, Force, Json, OnBad, Split, size
 from edgevit.errors import BadInput
 from edgevit.types import Checkpoint, TrainConfig
@@ -126,11 +126,11 @@ def _run(given: dict[str, Any], out: Path, rates: tuple[float, ...], resume: boo
                 checkpoint = pipeline.train_best_rate(_settings(given), rates, out, force, progress)
             else:
                 checkpoint = pipeline.train(_settings(given), out, force, progress)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         verb = "pretrain" if "objective" in given else "train"
         goes_on = f"what is done stays whole, and goes on with: edgevit {verb} --resume --out {out}"
         console.note(f"stopped; {goes_on if pipeline.can_go_on(out) else 'no epoch was finished, nothing was changed'}")
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(stop)) from None
     if json:
         console.json(checkpoint)
         return
@@ -139,8 +139,10 @@ def _run(given: dict[str, Any], out: Path, rates: tuple[float, ...], resume: boo
 
 
 def _next(checkpoint: Checkpoint, out: Path) -> str:
+    """An export goes beside the run: in its folder, `train --force` would take it away, and so refuses."""
     if checkpoint.labels:
-        return f"edgevit export {out} --target all --out {out / 'export'}"
+        named = out if out.name.strip(".") else out.resolve()
+        return f"edgevit export {out} --target all --out {named.with_name(f'{named.name}-export')}"
     return f"edgevit train --from {out} --data LABELLED_IMAGES --out runs/fine-tuned"
 
 

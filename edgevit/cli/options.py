@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -33,6 +34,6 @@ def size(text: str | None) -> Size | None:
     if text is None:
         return None
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all(s.isascii() and s.isdigit() and 8 <= int(s) <= 4096 for s in sides):
-        raise BadInput(f"not an image size: {text}", "give pixels between 8 and 4096: 224, or 192x256 for height x width")
+    if len(sides) > 2 or not all(re.fullmatch("[0-9]{1,4}", side) and 8 <= int(side) <= 4096 for side in sides):
+        raise BadInput(f"not an image size: {text[:40]}", "give pixels between 8 and 4096: 224, or 192x256 for height x width")
     return int(sides[0]), int(sides[-1])

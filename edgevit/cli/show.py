@@ -7,6 +7,7 @@ import typer
 from edgevit.cli import console
 from edgevit.cli.app import command
 from edgevit.cli.options import size
+from edgevit.errors import BadInput
 from edgevit.types import Size, ViTConfig
 
 Json = typer.Option(False, "--json", help="Print JSON, for machines.")
@@ -51,15 +52,18 @@ def recipes(json: bool = Json) -> None:
 
 @command
 def models(
-    image_size: str | None = typer.Option(None, help="Pixels, 224 or 192x256. Default: each model's usual size."),
+    image_size: str | None = typer.Option(
+        None, help="Pixels, 224 or 192x256: the models whose patch divides it. Default: all, at their usual sizes."
+    ),
     classes: int = typer.Option(1000, min=1),
     json: bool = Json,
 ) -> None:
     """The variants of the Vision Transformer, with their parameters and multiply-adds."""
-    from edgevit.vit.config import NAMES, config, multiply_adds, parameters, shown
+    from edgevit.vit.config import multiply_adds, parameters, shown
 
-    asked = size(image_size)
-    configs = [config(name, asked or _usual_size(name), classes) for name in NAMES]
+    configs, left_out = _configs(size(image_size), classes)
+    if left_out:
+        console.note(f"left out, since their patch does not divide image size {image_size}: {', '.join(left_out)}")
     found = [{**_record(c), "parameters": parameters(c), "multiply_adds": multiply_adds(c)} for c in configs]
     if json:
         console.json(found)
@@ -71,6 +75,18 @@ def models(
     ]  # fmt: skip
     columns = ("name", "image", "width", "depth", "heads", "mlp", "params", "mult-adds", "from")
     console.table(f"Models, {classes} classes", columns, rows)
+
+
+def _configs(asked: Size | None, classes: int) -> tuple[list[ViTConfig], list[str]]:
+    """The variants at the size that was asked for, and the names of those whose patch does not divide it. Raises BadInput."""
+    from edgevit.vit.config import NAMES, config, parts, shown
+
+    sizes = {name: asked or _usual_size(name) for name in NAMES}
+    fit = [name for name, sides in sizes.items() if all(side % parts(name)[1] == 0 for side in sides)]
+    if asked and not fit:
+        smallest = min(parts(name)[1] for name in NAMES)
+        raise BadInput(f"no model's patch divides image size {shown(asked)}", f"take a multiple of {smallest}")
+    return [config(name, sizes[name], classes) for name in fit], [name for name in NAMES if name not in fit]
 
 
 def _source(config: ViTConfig) -> str:
@@ -90,7 +106,8 @@ def doctor(json: bool = Json) -> None:
     """What this machine has and lacks: Python, torch, GPU, back ends, space."""
     from edgevit.doctor import examine
 
-    findings = examine()
+    with console.progress() as progress:
+        findings = examine(progress)
     if json:
         console.json(findings)
         return

@@ -78,7 +78,7 @@ def artifact_folders(paths: list[Path]) -> list[Path]:
     """Artifacts, each named itself or by the folder that holds several. Raises BadInput where a path is neither."""
     found: list[Path] = []
     for path in paths:
-        inside = sorted(p.parent for p in path.glob(f"*/{artifacts.RECORD}")) if path.is_dir() else []
+        inside = sorted(p.parent for p in path.glob(f"[!.]*/{artifacts.RECORD}")) if path.is_dir() else []
         if not inside and not (path / artifacts.RECORD).is_file():
             raise BadInput(f"no artifact in {path}", f"expected a folder with {artifacts.RECORD}, as edgevit export makes it")
         found += [path] if (path / artifacts.RECORD).is_file() else inside

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from pathlib import Path
+from typing import Any
 
 from edgevit import record
 from edgevit.errors import from_os_error
 from edgevit.report import words
-from edgevit.types import Artifact, Checkpoint, Latency, Report
+from edgevit.types import Artifact, Checkpoint, Gallery, Latency, Report, TrainConfig
 
 JSON, MARKDOWN, HTML = "report.json", "report.md", "report.html"
+ABSOLUTE = re.compile(r"(?:(?<=\s)|^)/(?:[^/;]*/)*(?=[^/;])")
+"""The folders before the last part of a path, in a text of several facts with semicolons between."""
 
 
 def write(report: Report, into: Path) -> None:
@@ -37,6 +41,7 @@ def write(report: Report, into: Path) -> None:
 def portable(report: Report) -> Report:
     """`report` as JSON can hold it: no folders of this machine, and of series and metrics only the finite figures.
 
+    Of data, checkpoints and weights that are paths the last part stays; `command` is what was typed, whatever it names.
     A latency that names its artifact by folder names it by target and recipe instead, which holds wherever it is read.
     JSON has no NaN: the loss of an epoch that diverged would come back as a missing value, which `record.read` refuses.
     """
@@ -46,11 +51,39 @@ def portable(report: Report) -> Report:
         artifacts=tuple(dataclasses.replace(artifact, folder=Path()) for artifact in report.artifacts),
         latencies=tuple(_portable_latency(latency, report.artifacts) for latency in report.latencies),
         curve=tuple(_finite(epoch) for epoch in report.curve),
+        evaluated=_portable_gallery(report.evaluated, report.checkpoint.train),
+        inside=_portable_gallery(report.inside, report.checkpoint.train),
     )
 
 
 def _portable_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
-    return dataclasses.replace(checkpoint, folder=Path(), metrics=_finite(checkpoint.metrics))
+    train, source = checkpoint.train, ABSOLUTE.sub("", checkpoint.source)
+    if train:
+        named: dict[str, Any] = {name: _last_part(value) for name, value in _places(train).items()}
+        train = dataclasses.replace(train, **named)
+    return dataclasses.replace(checkpoint, folder=Path(), metrics=_finite(checkpoint.metrics), train=train, source=source)
+
+
+def _places(train: TrainConfig) -> dict[str, str]:
+    """Those settings that are absolute paths."""
+    named = {"data": train.data, "start": train.start, "teacher": train.teacher}
+    return {name: value for name, value in named.items() if value and Path(value).is_absolute()}
+
+
+def _last_part(path: str) -> str:
+    return Path(path).name or path
+
+
+def _portable_gallery(gallery: Gallery, train: TrainConfig | None) -> Gallery:
+    """Its words may name the images that the checkpoint was trained from."""
+
+    def portable(words: str) -> str:
+        for place in _places(train).values() if train else ():
+            words = words.replace(place, _last_part(place))
+        return words
+
+    pictures = tuple(dataclasses.replace(picture, words=portable(picture.words)) for picture in gallery.pictures)
+    return dataclasses.replace(gallery, pictures=pictures, notes=tuple(map(portable, gallery.notes)))
 
 
 def _portable_latency(latency: Latency, artifacts: tuple[Artifact, ...]) -> Latency:

@@ -22,6 +22,7 @@ from edgevit.training.images import choose
 from edgevit.training.masked import MaskedPatches
 from edgevit.training.pixels import Pixels
 from edgevit.training.run_folder import Learner
+from edgevit.training.run_settings import metric
 from edgevit.training.start import begin
 from edgevit.training.supervised import Supervised, Teacher
 from edgevit.training.watch import Watch
@@ -80,6 +81,8 @@ def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent
     assert epochs
     so_far = ""
     with Watch(run, keep=done) as watch:
+        if last and (not watch.rows or watch.rows[-1]["epoch"] < done):
+            watch.row(last.metrics)
         for epoch in range(done + 1, epochs + 1):
             loss = _epoch(state, epoch, _named(progress, so_far))
             metrics = {"epoch": float(epoch), "loss": loss, **_validated(state)}
@@ -108,10 +111,16 @@ def _rank(value: float, name: str) -> float:
 
 
 def _resumed(run: Path, state: Fit) -> tuple[int, float]:
-    """The epochs that are done, and the rank of the best so far."""
-    last = run_folder.resume(run, state.learner)
-    better = state.objective.better
-    return int(last.metrics["epoch"]), _rank(run_folder.best_so_far(run, better), better)
+    """The epochs that are done, and the rank of the best so far.
+
+    A run that was killed after it saved the last checkpoint, and before the best, has that one saved now.
+    """
+    last, better = run_folder.resume(run, state.learner), state.objective.better
+    rank = _rank(metric(last, better), better)
+    best = _rank(run_folder.best_so_far(run, better), better) if run_folder.has_best(run) else math.inf
+    if rank < best:
+        run_folder.save_best(run, state.learner, dataclasses.replace(last, chosen_by=better))
+    return int(metric(last, "epoch")), min(rank, best)
 
 
 def _start(train: TrainConfig, last: Checkpoint | None, progress: Progress) -> tuple[Fit, Checkpoint]:

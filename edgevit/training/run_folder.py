@@ -11,12 +11,9 @@ from torch import Tensor, nn
 from edgevit import checkpoint as checkpoints
 from edgevit.folder import written_whole
 from edgevit.training.average import Average
-from edgevit.training.run_settings import metric
+from edgevit.training.run_settings import STATE, metric
 from edgevit.types import Checkpoint
 from edgevit.vit.model import ViT
-
-STATE = "training.safetensors"
-"""Beside the weights of `last`: what else a run needs to go on."""
 
 
 @dataclass
@@ -107,6 +104,10 @@ def _shapes(learner: Learner) -> dict[str, tuple[int, ...]]:
         if module:
             found |= {f"{kind}/{name}": tuple(t.shape) for name, t in module.state_dict().items()}
     return found
+
+
+def has_best(run: Path) -> bool:
+    return (run / "best" / checkpoints.RECORD).exists()
 
 
 def best_so_far(run: Path, name: str) -> float:

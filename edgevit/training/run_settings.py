@@ -8,7 +8,20 @@ from pathlib import Path
 from edgevit import checkpoint as checkpoints
 from edgevit import folder
 from edgevit.errors import BadInput, DamagedFile
+from edgevit.training import watch
 from edgevit.types import Checkpoint, TrainConfig
+
+STATE = "training.safetensors"
+"""Beside the weights of `last`: what else a run needs to go on."""
+CHECKPOINT = {checkpoints.WEIGHTS, checkpoints.RECORD}
+OURS = {
+    "best": CHECKPOINT,
+    "last": CHECKPOINT | {STATE},
+    "tensorboard": None,
+    watch.LINES: None,
+    Path(watch.LINES).with_suffix(".partial").name: None,
+}
+"""What training leaves in the folder of a run, and in the folders of it; None for anything."""
 
 
 def place(out: Path, force: bool) -> Path:
@@ -34,6 +47,24 @@ def _hardly_begun(run: Path) -> bool:
     return run.is_dir() and all(p.name == "tensorboard" or p.match(".last.*.partial") for p in run.iterdir())
 
 
+def _strangers(run: Path) -> list[str]:
+    """What training did not make, and a new run would take away with the old one: exports, notes."""
+    inside = [path for path in run.iterdir() if not path.match(".*.partial") and not path.match(".*.previous")]
+    found = [path for path in inside if path.name not in OURS]
+    found += [file for path in inside if (known := OURS.get(path.name)) for file in path.iterdir() if file.name not in known]
+    return sorted(path.relative_to(run).as_posix() for path in found)
+
+
+def refuse_loss(out: Path) -> None:
+    """Raise BadInput where the run at `out` cannot be replaced without the loss of what training did not make."""
+    if out.is_dir() and (strangers := _strangers(out)):
+        more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
+        raise BadInput(
+            f"not replaced, since {out} holds more than a run, which would be lost: {', '.join(strangers[:3])}{more}",
+            "move it elsewhere, or choose another --out",
+        )
+
+
 def _refuse(out: Path, force: bool) -> None:
     if not out.is_dir():
         raise BadInput(f"not a folder: {out}", "choose another --out")
@@ -42,6 +73,7 @@ def _refuse(out: Path, force: bool) -> None:
         raise BadInput(f"not replaced, since it holds no run of edgevit: {out}", "choose another --out")
     if not force:
         raise BadInput(f"already exists: {out}", "--resume goes on with it; --force replaces it when the new one is whole")
+    refuse_loss(out)
 
 
 def unfinished(out: Path) -> tuple[Path, TrainConfig]:
@@ -51,10 +83,19 @@ def unfinished(out: Path) -> tuple[Path, TrainConfig]:
             last = checkpoints.read(run / "last")
             if last.train is None:
                 raise DamagedFile(f"{last.folder}: no settings of a training", "edgevit train did not make it")
-            if last.train.epochs and metric(last, "epoch") >= last.train.epochs and run == out:
+            if last.train.epochs and run == out and _told(run) >= last.train.epochs:
                 raise BadInput(f"nothing left to resume: {out} has all its {last.train.epochs} epochs")
             return run, last.train
     raise BadInput(f"nothing to resume in {out}", "no epoch was finished there; train without --resume")
+
+
+def _told(run: Path) -> float:
+    """The last epoch in the story of a run. It is written after the checkpoints: an epoch that stands there is whole."""
+    path = run / watch.LINES
+    try:
+        return max((row["epoch"] for row in watch.read(path)), default=0)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(f"{path}: no lines of metrics", "edgevit train did not make it") from error
 
 
 def metric(checkpoint: Checkpoint, name: str) -> float:

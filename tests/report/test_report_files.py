@@ -13,7 +13,8 @@ import pytest
 from edgevit import record
 from edgevit import report as reports
 from edgevit.errors import BadInput
-from edgevit.types import Report
+from edgevit.report import files
+from edgevit.types import Gallery, Picture, Report, TrainConfig
 
 
 def without_folders(report: Report) -> Report:
@@ -31,6 +32,43 @@ def test_the_record_reads_back_equal(report: Report, written: Path) -> None:
 
 def test_the_record_holds_no_folder_of_this_machine(written: Path) -> None:
     assert "/home/somebody" not in (written / "report.json").read_text()
+
+
+def test_paths_of_this_machine_keep_their_last_part(report: Report, tmp_path: Path) -> None:
+    train = TrainConfig("/home/somebody/my pets", start="/home/somebody/runs/start", teacher="/home/somebody/teacher")
+    seen = Gallery(
+        (Picture("Distance", "over 12 images (/home/somebody/my pets)", "data:,", "data:,"),), ("no /home/somebody/my pets",)
+    )
+    checkpoint = replace(report.checkpoint, train=train)
+    reports.write(replace(report, checkpoint=checkpoint, inside=seen, evaluated=seen), tmp_path)
+    for name in ("report.json", "report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "/home/somebody" not in text and "my pets" in text and "teacher" in text, name
+    again = record.read(tmp_path / "report.json", Report).checkpoint.train
+    assert again and (again.data, again.start, again.teacher) == ("my pets", "start", "teacher")
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        (
+            "timm weights of /home/me/my models/vit.bin with the config.json beside it; heads by --heads",
+            "timm weights of vit.bin with the config.json beside it; heads by --heads",
+        ),
+        ("timm weights of timm/deit_tiny@abc; mean by timm/x", "timm weights of timm/deit_tiny@abc; mean by timm/x"),
+        ("/vit.npz", "vit.npz"),
+        ("", ""),
+    ],
+)
+def test_where_weights_came_from_without_folders(report: Report, source: str, shown: str) -> None:
+    theirs = replace(report, checkpoint=replace(report.checkpoint, train=None, source=source))
+    assert files.portable(theirs).checkpoint.source == shown
+
+
+@pytest.mark.parametrize("data", ["digits", "hf:mnist", "pets"])
+def test_a_name_of_data_stays(report: Report, data: str) -> None:
+    named = replace(report, checkpoint=replace(report.checkpoint, train=TrainConfig(data)))
+    assert files.portable(named).checkpoint.train == TrainConfig(data)
 
 
 def test_a_latency_that_names_a_folder_finds_its_artifact(report: Report, tmp_path: Path) -> None:

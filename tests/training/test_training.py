@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from edgevit import checkpoint as checkpoints
+from edgevit import folder
 from edgevit.data.augment import AUGMENTS, augment
 from edgevit.data.dataset import Images
 from edgevit.errors import BadInput, EdgevitError
@@ -56,6 +58,31 @@ def test_resumed_run_is_bit_identical(tmp_path: Path) -> None:
         whole, cut = (safetensors.numpy.load_file(tmp_path / run / name / checkpoints.WEIGHTS) for run in ("whole", "cut"))
         assert all(np.array_equal(whole[key], cut[key]) for key in whole)
     assert watch.read(tmp_path / "whole" / watch.LINES) == watch.read(tmp_path / "cut" / watch.LINES)
+
+
+def test_a_run_killed_before_its_last_row_is_not_yet_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All epochs are in `last`; what was still to be written is, and then nothing is left."""
+    short, run = dataclasses.replace(TINY, epochs=1), tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run_folder, "save_best", _interrupt)
+        fit(short, run, resume=False)
+    assert not (run / "best").exists() and run_settings.unfinished(run)[0] == run
+    best = fit(short, run, resume=True)
+    assert (best.metrics["epoch"], best.chosen_by) == (1, "val_top1")
+    assert watch.read(run / watch.LINES) == [best.metrics]
+    with pytest.raises(BadInput, match="nothing left to resume"):
+        run_settings.unfinished(run)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_story_that_is_none_is_refused(tmp_path: Path) -> None:
+    fit(dataclasses.replace(TINY, epochs=1), tmp_path / "run", resume=False)
+    (tmp_path / "run" / watch.LINES).write_text("{")
+    with pytest.raises(BadInput, match=r"metrics\.jsonl: no lines of metrics"):
+        run_settings.unfinished(tmp_path / "run")
 
 
 def _stop_after(run: Path, epoch: int) -> None:
@@ -143,6 +170,29 @@ def test_a_new_run_beside_an_old_one(tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(BadInput, match="holds no run"):
         run_settings.place(tmp_path / "mine", force=True)
+
+
+def test_a_run_is_not_replaced_with_what_is_not_its_own(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    fit(dataclasses.replace(TINY, epochs=1), run, resume=False)
+    (run / "best" / "notes.txt").write_text("mine")
+    (run / "export").mkdir()
+    with pytest.raises(BadInput, match=r"would be lost: best/notes\.txt, export$") as caught:
+        run_settings.place(run, force=True)
+    assert "move it elsewhere" in caught.value.hint and (run / "best" / "notes.txt").exists()
+
+
+def test_an_old_run_is_removed_under_a_name_that_is_no_run_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is stopped while it goes finds the new run finished, and not the old one to be resumed."""
+    out, beside = tmp_path / "run", tmp_path / "run.partial"
+    _stop_after(out, epoch=1)
+    fit(dataclasses.replace(TINY, epochs=1), beside, resume=False)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", lambda *_, ignore_errors=False: None if ignore_errors else _interrupt())
+        folder.put_in_place(beside, out)
+    assert not beside.exists()
+    with pytest.raises(BadInput, match=r"nothing left to resume: .* has all its 1 epochs"):
+        run_settings.unfinished(out)
 
 
 def test_absent_device_is_refused() -> None:
