@@ -1,13 +1,14 @@
 """What is computed anew for every image in training and is the same for all of them: constants, once a model is exported.
 
-The standardised kernels of a hybrid's stem, and the vectors of relative positions. GroupNorm, which no mobile back end has
-whole, becomes means over the image and a 1x1 convolution that averages within the groups: rank 4 throughout, and delegated
-everywhere.
+The standardised kernels of a hybrid's stem, positions by row and column, and the vectors of relative ones. GroupNorm,
+which no mobile back end has whole, becomes means over the image and a 1x1 convolution that averages within the groups: rank 4
+throughout, and delegated everywhere.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import torch
 from torch import Tensor, nn
@@ -64,9 +65,20 @@ class FixedRelative(nn.Module):
         return torch.bmm(q[0].transpose(0, 1), self.keys).transpose(0, 1)[None]
 
 
+def _with_one_table(vit: ViT) -> ViT:
+    """`vit` in place, halves for row and column added up to the table of positions that they are: fixed, as that of sines is."""
+    if vit.config.positions == "2d":
+        table = vit.positions()
+        assert table is not None
+        del vit.pos_rows, vit.pos_columns
+        vit.register_buffer("pos_embed", table.detach().clone())
+        vit.config = dataclasses.replace(vit.config, positions="sincos")
+    return vit
+
+
 def fixed(vit: ViT) -> ViT:
     """A copy of `vit`, the same function of one image (1, 3, H, W), with all of that made constant."""
-    vit = copy.deepcopy(vit)
+    vit = _with_one_table(copy.deepcopy(vit))
     forms = {StandardisedConv: FixedConv, nn.GroupNorm: PooledGroupNorm, Relative: FixedRelative}
     for module in list(vit.modules()):
         for name, child in module.named_children():

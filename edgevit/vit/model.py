@@ -197,7 +197,10 @@ class ViT(nn.Module):
         if self.config.pool == "distilled":
             x = self.norm(x[:, :2])
             return self.head(x[:, 0]), self.head_dist(x[:, 1])
-        x = self.norm(x[:, 0]) if self.config.pool == "cls" else self.norm(x[:, self.config.prefix :]).mean(1)
+        if self.config.pool == "cls":
+            x = self.norm(x[:, 0])
+        else:  # a slice that takes everything would be an operator that not every converter knows
+            x = self.norm(x[:, self.config.prefix :] if self.config.prefix else x).mean(1)
         return (self.head(torch.tanh(self.pre_logits(x)) if self.pre_logits else x),)
 
     def forward(self, images: Tensor) -> Tensor:
