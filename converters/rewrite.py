@@ -9,6 +9,7 @@ token asks and is carried on, for nothing else is read from it.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
@@ -73,6 +74,26 @@ class GainFirstNorm(nn.Module):
         return centred * self.gain * torch.rsqrt(variance + self.eps) + self.shift
 
 
+class TanhGelu(nn.Module):
+    """The tanh form of GELU in products, sums and a tanh.
+
+    XNNPACK's lowering and Core ML's converter take `gelu(approximate="tanh")` for the exact one, without a word.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
+        half = 0.5 * x
+        return half + half * torch.tanh(inner)  # a sum with a number would stay outside of XNNPACK's delegate
+
+
+def spelt_out(vit: ViT) -> ViT:
+    """`vit` in place, every tanh GELU as TanhGelu."""
+    for block in vit.layers():
+        if block.mlp.act.approximate == "tanh":
+            block.mlp.act = TanhGelu()  # type: ignore[assignment]
+    return vit
+
+
 class Attention(nn.Module):
     """Self-attention over (1, T, width), where the first `asking` tokens alone ask: (1, asking, width)."""
 
@@ -110,10 +131,10 @@ class Mlp(nn.Module):
     def __init__(self, block: Block) -> None:
         super().__init__()
         self.norm, self.fc1 = normed(block.norm2, block.mlp.fc1)
-        self.fc2, self.approximate = copy.deepcopy(block.mlp.fc2), block.mlp.approximate
+        self.act, self.fc2 = block.mlp.act, copy.deepcopy(block.mlp.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(nn.functional.gelu(self.fc1(self.norm(x)), approximate=self.approximate))
+        return self.fc2(self.act(self.fc1(self.norm(x))))
 
 
 class Encoder(nn.Module):
@@ -158,7 +179,7 @@ class XnnpackViT(nn.Module):
 
     def __init__(self, vit: ViT) -> None:
         super().__init__()
-        vit, config = fixed(vit), vit.config
+        vit, config = spelt_out(fixed(vit)), vit.config
         self.patches = nn.Sequential(vit.patch_embed.backbone, vit.patch_embed.proj).requires_grad_(False)
         self.prefix, self.positions = (_constant(tensor) for tensor in (vit.prefix(), vit.positions()))
         asking = [config.tokens] * (config.depth - 1) + [config.class_tokens or config.tokens]
@@ -191,8 +212,12 @@ def for_xnnpack(vit: ViT) -> nn.Module:
 
 
 def for_coreml(vit: ViT) -> nn.Module:
-    """`vit` with what never changes made constant. Raises EdgevitError where the rewrite is not exact."""
-    return _proven(vit, fixed)
+    """`vit` with what never changes made constant, and tanh GELU spelt out. Raises EdgevitError where that is not exact."""
+    return _proven(vit, _spelt_out)
+
+
+def _spelt_out(vit: ViT) -> nn.Module:
+    return spelt_out(fixed(vit))
 
 
 def for_tflite(vit: ViT) -> nn.Module:

@@ -61,10 +61,10 @@ class Mlp(nn.Module):
         super().__init__()
         self.fc1 = nn.Linear(config.width, config.mlp)
         self.fc2 = nn.Linear(config.mlp, config.width)
-        self.approximate = "tanh" if config.gelu == "tanh" else "none"
+        self.act = nn.GELU("tanh" if config.gelu == "tanh" else "none")
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))
+        return self.fc2(self.act(self.fc1(x)))
 
 
 class Block(nn.Module):
