@@ -12,7 +12,7 @@ from edgevit.cli import console, settings
 from edgevit.cli.app import command, exit_code
 from edgevit.cli.options import Data, Force, Json, OnBad, Split, size
 from edgevit.errors import BadInput
-from edgevit.types import Checkpoint, TrainConfig
+from edgevit.types import Checkpoint
 
 
 @command
@@ -123,9 +123,9 @@ def _run(given: dict[str, Any], out: Path, rates: tuple[float, ...], resume: boo
             if resume:
                 checkpoint = pipeline.resume(given, out, progress)
             elif rates:
-                checkpoint = pipeline.train_best_rate(_settings(given), rates, out, force, progress)
+                checkpoint = pipeline.train_best_rate(pipeline.settings(given), rates, out, force, progress)
             else:
-                checkpoint = pipeline.train(_settings(given), out, force, progress)
+                checkpoint = pipeline.train(pipeline.settings(given), out, force, progress)
     except KeyboardInterrupt as stop:
         verb = "pretrain" if "objective" in given else "train"
         goes_on = f"what is done stays whole, and goes on with: edgevit {verb} --resume --out {out}"
@@ -144,13 +144,6 @@ def _next(checkpoint: Checkpoint, out: Path) -> str:
         named = out if out.name.strip(".") else out.resolve()
         return f"edgevit export {out} --target all --out {named.with_name(f'{named.name}-export')}"
     return f"edgevit train --from {out} --data LABELLED_IMAGES --out runs/fine-tuned"
-
-
-def _settings(given: Mapping[str, Any]) -> TrainConfig:
-    try:
-        return TrainConfig(**given)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
 
 
 def show_trained(checkpoint: Checkpoint) -> None:

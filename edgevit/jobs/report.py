@@ -40,24 +40,12 @@ def report(
     source = checkpoints.read(whole[0].folder / whole[0].checkpoint)
     curve = tuple(watch.read(source.folder.parent / watch.LINES))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    samples = _samples(whole)
+    samples, count = _samples(whole), parameters(source.config)
     evaluation, evaluated = look.evaluated(whole[0], progress)
     inside = look.inside(whole[0], progress)
     found = Report(
-        title,
-        now,
-        machine(),
-        command,
-        source,
-        parameters(source.config),
-        made,
-        latencies,
-        samples,
-        curve,
-        evaluation,
-        evaluated,
-        inside,
-    )
+        title, now, machine(), command, source, count, made, latencies, samples, curve, evaluation, evaluated, inside,
+    )  # fmt: skip
     with files_written_whole(out) as partial:
         edgevit.report.write(found, partial)
     progress("writing the report", 1, 1)

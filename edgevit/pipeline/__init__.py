@@ -4,7 +4,7 @@ from edgevit.pipeline.export import Pair, export, pairs, too_little
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
 from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, report
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
-from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, train, train_best_rate
+from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
 from edgevit.pipeline.weights import export_weights, import_weights
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "refuse_reported",
     "report",
     "resume",
+    "settings",
     "too_little",
     "train",
     "train_best_rate",

@@ -24,13 +24,13 @@ def train(settings: TrainConfig, out: Path, force: bool, progress: Progress) -> 
     return _fit(settings, run, out, False, progress)
 
 
-def train_best_rate(settings: TrainConfig, rates: tuple[float, ...], out: Path, force: bool, progress: Progress) -> Checkpoint:
+def train_best_rate(asked: TrainConfig, rates: tuple[float, ...], out: Path, force: bool, progress: Progress) -> Checkpoint:
     """Train with each of the learning rates on a part of the training images, and then on all with the one that did best.
 
     The part that chooses is a tenth of the training images (paper, appendix B.1.1); the held-out ones have no say.
     """
     run_settings.place(out, force)
-    trials = {rate: _with(settings, lr=rate, dev=DEV) for rate in rates}
+    trials = {rate: settings({**vars(asked), "lr": rate, "dev": DEV}) for rate in rates}
     with tempfile.TemporaryDirectory(prefix="edgevit-rates-") as scratch:
         tried = {rate: _tried(one, Path(scratch) / f"{rate:g}", _named(progress, rate)) for rate, one in trials.items()}
     learned = {rate: top1 for rate, top1 in tried.items() if top1 is not None}
@@ -39,14 +39,14 @@ def train_best_rate(settings: TrainConfig, rates: tuple[float, ...], out: Path, 
             f"with every learning rate the loss is no longer a number: {', '.join(f'{r:g}' for r in rates)}", "try lower ones"
         )
     best = max(learned, key=lambda rate: (learned[rate], -rate))
-    chosen = _with(settings, lr=best, tried={f"{rate:g}": top1 for rate, top1 in tried.items()})
-    return train(chosen, out, force, progress)
+    by_rate = {f"{rate:g}": top1 for rate, top1 in tried.items()}
+    return train(dataclasses.replace(asked, lr=best, tried=by_rate), out, force, progress)
 
 
-def _with(settings: TrainConfig, **changes: Any) -> TrainConfig:
-    """The settings with others of ours or the user's. Raises BadInput where they cannot be."""
+def settings(given: Mapping[str, Any]) -> TrainConfig:
+    """Those that are `given`, by name. Raises BadInput where they cannot be."""
     try:
-        return dataclasses.replace(settings, **changes)
+        return TrainConfig(**given)
     except ValueError as error:
         raise BadInput(str(error)) from error
 

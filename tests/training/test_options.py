@@ -1,4 +1,4 @@
-"""What a training may begin with, and how it may learn: presets, checkpoints, mixing, distilling, averaging, pre-training."""
+"""What a training may begin with, and how it may learn: presets, checkpoints, distilling, averaging."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ import safetensors.numpy
 import torch
 
 from edgevit import checkpoint as checkpoints
-from edgevit.data.augment import AUGMENTS, augment
 from edgevit.data.dataset import Images
-from edgevit.data.randaugment import OPERATIONS, randaugment
 from edgevit.errors import BadInput
 from edgevit.jobs.evaluate import evaluate
 from edgevit.training import recipe, watch
 from edgevit.training.average import Average
 from edgevit.training.fit import fit
 from edgevit.training.images import Chosen
-from edgevit.training.masked import MaskedPatches
-from edgevit.training.mix import erased, mixed
 from edgevit.training.optimiser import build, layer
 from edgevit.training.run_folder import parameters
 from edgevit.training.start import continued
@@ -225,53 +221,6 @@ def test_teacher_of_other_classes_is_refused(start: Path, tmp_path: Path) -> Non
         fit(dataclasses.replace(TINY, teacher=str(tmp_path / "other")), tmp_path / "run", resume=False)
 
 
-def test_pretrained_encoder_is_fine_tuned(tmp_path: Path) -> None:
-    found = fit(dataclasses.replace(TINY, objective="masked patches"), tmp_path / "pre", resume=False)
-    assert (found.labels, found.config.classes) == ((), 0) and found.metrics["val_colours"] > 0
-    tuned = fit(TrainConfig("digits", start=str(tmp_path / "pre"), epochs=1, fraction=0.3), tmp_path / "tuned", resume=False)
-    assert tuned.config.classes == 10
-
-
-def test_pretraining_has_a_preset_of_its_own() -> None:
-    """Photographs by the thousand: nothing that stands there for labels is ticked, and the new mask token learns at full rate."""
-    train = TrainConfig("x", objective="masked patches")
-    start = Checkpoint(config("Ti/16", (224, 224), 2), Preprocess((256, 256), (224, 224)), ("a", "b"), {}, "", {})
-    for given in (None, start):
-        found = recipe.resolve(train, _source(100_000, 224, True), given)
-        labels = (found.mixup, found.cutmix, found.erasing, found.label_smoothing, found.ema)
-        assert found.preset == "pretrain" and labels == (0.0,) * 5 and found.layer_decay == 1.0
-    assert layer("mask_token", 12) == layer("colours.weight", 12) == 13
-
-
-def test_no_patch_corrupted_is_nothing_to_learn() -> None:
-    shape = config("Pico/8", (16, 16), 0)
-    model, objective = ViT(shape), MaskedPatches(shape, Preprocess((16, 16), (16, 16)), torch.device("cpu"))
-    seeds = (torch.Generator().manual_seed(seed) for seed in range(60))
-    losses = [float(objective.loss(model, torch.randn(1, 3, 16, 16), torch.zeros(1), seed).detach()) for seed in seeds]
-    assert all(np.isfinite(losses)) and 0.0 in losses
-
-
-def test_colours_of_patches() -> None:
-    shape = config("Pico/8", (16, 16), 0)
-    objective = MaskedPatches(shape, Preprocess((16, 16), (16, 16)), torch.device("cpu"))
-    images = torch.zeros(1, 3, 16, 16)
-    images[0, 0, :8, :8], images[0, 1, :8, 8:], images[0, 2, 8:, :8] = 1.0, 0.99, 0.126
-    normalised = (images - 0.5) / 0.5
-    assert objective.colours(normalised).tolist() == [[7 << 6, 7 << 3, 1, 0]]
-
-
-def test_corrupted_patches_are_predicted_without_being_seen() -> None:
-    """The gradient of the loss reaches pixels of a masked patch by no way."""
-    torch.manual_seed(0)
-    shape = config("Pico/8", (16, 16), 0)
-    model, objective = ViT(shape), MaskedPatches(shape, Preprocess((16, 16), (16, 16)), torch.device("cpu"))
-    torch.nn.init.normal_(objective.predictor.colours.weight)
-    images = torch.randn(32, 3, 16, 16, requires_grad=True)
-    objective.loss(model, images, torch.zeros(32), torch.Generator().manual_seed(0)).backward()
-    seen = torch.nn.functional.avg_pool2d(images.grad.abs().sum(1, keepdim=True), 8).flatten() > 0
-    assert 0.5 < seen.float().mean() < 0.75  # 40 % are masked, and some of the rest stand in for others
-
-
 def _source(n: int, size: int, photos: bool) -> Chosen:
     images = Images([""] * n, np.zeros(n, np.int64), lambda i: None)  # type: ignore[arg-type,return-value]
     return Chosen("x", ("a", "b"), images, images, size, photos)
@@ -294,15 +243,6 @@ def test_the_dial() -> None:
     assert recipe.resolve(TrainConfig("x", mixup=0.7), _source(100_000, 224, True)).cutmix == pytest.approx(0.3)
     assert recipe.resolve(TrainConfig("x", cutmix=1.0), _source(100_000, 224, True)).mixup == 0.0
     assert recipe.resolve(TrainConfig("x", mixup=0.0), _source(100_000, 224, True)).mixup == 0.0
-
-
-def test_mirror_alone_moves_nothing() -> None:
-    images = torch.rand(64, 3, 12, 12)
-    how = dataclasses.replace(AUGMENTS["none"], mirror=True)
-    found = augment(images, how, torch.Generator().manual_seed(0))
-    turned = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(found, images, strict=True)]
-    same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(found, images, strict=True)]
-    assert all(a != b for a, b in zip(turned, same, strict=True)) and 16 < sum(turned) < 48
 
 
 @pytest.mark.parametrize("native", [8, 28, 32, 37, 64, 65, 100, 224, 300])
@@ -351,65 +291,6 @@ def test_a_continued_model_has_a_head_of_zeros_and_the_encoder_it_had() -> None:
     kept = {name: t for name, t in old.state_dict().items() if not name.startswith(("head.", "pos_embed"))}
     assert all(torch.equal(t, new.state_dict()[name]) for name, t in kept.items())
     assert new.pos_embed.shape == (1, 1 + 3 * 5, 64) and torch.equal(new.pos_embed[:, 0], old.pos_embed[:, 0])
-
-
-def test_mixing() -> None:
-    random = torch.Generator().manual_seed(0)
-    images, targets = torch.rand(8, 3, 16, 16), torch.eye(8)
-    assert mixed(images, targets, 0.0, 0.0, random)[0] is images
-    for mixup, cutmix in ((1.0, 0.0), (0.0, 1.0)):
-        found, shares = mixed(images, targets, mixup, cutmix, random)
-        assert not torch.equal(found, images) and found.min() >= 0 and found.max() <= 1
-        assert torch.allclose(shares.sum(1), torch.ones(8)) and torch.equal(images, images.clone())
-    whole = torch.zeros(8, 3, 16, 16)
-    whole[0] = 1
-    found, shares = mixed(whole, targets, 0.0, 1.0, random)
-    assert torch.allclose(found.mean((1, 2, 3)), shares[:, 0], atol=1e-6)  # the share of a label is the share of its pixels
-
-
-def test_erasing() -> None:
-    images = torch.zeros(64, 3, 16, 16)
-    found = erased(images, 0.5, torch.Generator().manual_seed(0))
-    hit = (found != 0).flatten(1).any(1)
-    assert 0.3 < hit.float().mean() < 0.7 and not images.any()
-    assert erased(images, 0.0, torch.Generator()) is images
-
-
-@pytest.mark.parametrize("number", range(len(OPERATIONS)))
-def test_operations_of_randaugment(number: int) -> None:
-    """Full strength changes an image within bounds, each way; no strength leaves it, but for those that know none."""
-    images = torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.05
-    strong = OPERATIONS[number](images, torch.tensor([1.0, -1.0, 1.0, -1.0]).reshape(-1, 1, 1, 1))
-    assert strong.shape == images.shape and strong.isfinite().all()
-    assert number == 0 or not torch.allclose(strong, images, atol=1e-2)
-    still = OPERATIONS[number](images, torch.zeros(4, 1, 1, 1))
-    assert number in (1, 2) or torch.allclose(still, images, atol=1 / 255)
-
-
-def test_randaugment_is_the_same_for_the_same_numbers() -> None:
-    images = torch.rand(16, 3, 12, 12)
-    once, again = (randaugment(images, 2, 0.5, torch.Generator().manual_seed(3)) for _ in range(2))
-    assert torch.equal(once, again) and not torch.equal(once, images) and once.min() >= 0 and once.max() <= 1
-    assert not torch.equal(augment(images, AUGMENTS["strong"], torch.Generator()), images)
-
-
-def test_turns_and_shears_are_in_pixels_not_in_sides() -> None:
-    """In an image twice as wide as high a disc stays one."""
-    y, x = torch.meshgrid(torch.arange(32) - 15.5, torch.arange(64) - 31.5, indexing="ij")
-    disc = ((x**2 + y**2) < 100).float().expand(1, 3, -1, -1)
-    how = dataclasses.replace(AUGMENTS["none"], turn=180)
-    for found in (augment(disc, how, torch.Generator().manual_seed(3)), OPERATIONS[9](disc, torch.ones(1, 1, 1, 1))):
-        difference = (found - disc)[..., 4:-4, 20:-20].abs()  # beyond, what comes into view is grey
-        assert difference.mean() < 0.05 and difference.max() > 0
-
-
-def test_equalised_channel_is_even() -> None:
-    flat = torch.full((1, 3, 4, 4), 0.4)
-    assert torch.equal(OPERATIONS[2](flat, torch.ones(1, 1, 1, 1)), flat)
-    image = (torch.arange(256).reshape(1, 1, 16, 16) / 255).pow(3).expand(1, 3, -1, -1)
-    found = OPERATIONS[2](image, torch.ones(1, 1, 1, 1))
-    assert found.min() == 0 and found.max() == 1
-    assert found.mean() > image.mean() + 0.1
 
 
 def test_average_follows() -> None:
