@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from converters import Converted
 from converters.linear import dequantized
-from converters.rewrite import for_coreml
+from converters.rewrite.activations import SPELT_OUT_GELU
+from converters.rewrite.answers import SLICED_ANSWERS
+from converters.rewrite.constants import CONSTANTS
+from converters.rewrite.rewriting import rewritten
 from edgevit.lean import COREML_EXTRAS, without
-from edgevit.types import Delegation, Progress, QuantRecipe
+from edgevit.types import Delegation, Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 with without(*COREML_EXTRAS):
@@ -22,13 +25,15 @@ with without(*COREML_EXTRAS):
     from coremltools.optimize import coreml as cto
 
 FILE = "model.mlpackage"
+REWRITES = (*CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS)
 UNKNOWN = Delegation(reason="Core ML chooses the unit for each operation on the device; nothing here can count it")
 
 
-def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> Converted:
+def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
     height, width = model.config.image_size
-    progress("exporting", 0, 3)
-    exported = torch.export.export(for_coreml(dequantized(model)), (torch.zeros(1, 3, height, width),)).run_decompositions({})
+    progress("re-authoring", 0, 3)
+    authored, rewrites = rewritten(dequantized(model), REWRITES, images)
+    exported = torch.export.export(authored, (torch.zeros(1, 3, height, width),)).run_decompositions({})
     progress("converting to Core ML", 1, 3)
     package = ct.convert(
         exported,
@@ -44,7 +49,7 @@ def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> 
         package = _store_integers(package)
     package.save(str(into / FILE))
     progress("storing the package", 3, 3)
-    return Converted(FILE, UNKNOWN)
+    return Exported(FILE, UNKNOWN, rewrites)
 
 
 def _store_integers(package: ct.models.MLModel) -> ct.models.MLModel:

@@ -8,28 +8,33 @@ import litert_torch
 import torch
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping, quantizer, recipe_manager
+from torch import Tensor
 
-from converters import Converted
 from converters.linear import dequantized
-from converters.rewrite import for_tflite
-from edgevit.types import Delegation, Progress, QuantRecipe
+from converters.rewrite.answers import SLICED_ANSWERS
+from converters.rewrite.constants import CONSTANTS
+from converters.rewrite.norms import GAIN_FIRST_NORM
+from converters.rewrite.rewriting import rewritten
+from edgevit.types import Delegation, Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 FILE = "model.tflite"
+REWRITES = (*CONSTANTS, SLICED_ANSWERS, GAIN_FIRST_NORM)
 
 
-def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> Converted:
+def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
     height, width = model.config.image_size
     path = into / FILE
     progress("converting to TFLite", 0, 3)
-    litert_torch.convert(for_tflite(dequantized(model)), (torch.zeros(1, 3, height, width),)).export(str(path))
+    authored, rewrites = rewritten(dequantized(model), REWRITES, images)
+    litert_torch.convert(authored, (torch.zeros(1, 3, height, width),)).export(str(path))
     if recipe.weights.kind == "int":
         progress("storing the integers", 1, 3)
         _store_integers(path)
     progress("counting the delegate's share", 2, 3)
     delegation = count_delegation(path)
     progress("counting the delegate's share", 3, 3)
-    return Converted(FILE, delegation)
+    return Exported(FILE, delegation, rewrites)
 
 
 def _store_integers(path: Path) -> None:

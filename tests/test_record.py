@@ -13,7 +13,18 @@ from hypothesis import strategies as some
 
 from edgevit import record
 from edgevit.errors import DamagedFile
-from edgevit.types import Artifact, Checkpoint, Delegation, Latency, Outcome, Preprocess, Tolerance, TrainConfig, ViTConfig
+from edgevit.types import (
+    Artifact,
+    Checkpoint,
+    Delegation,
+    Latency,
+    Outcome,
+    Preprocess,
+    Rewritten,
+    Tolerance,
+    TrainConfig,
+    ViTConfig,
+)
 
 CHECKPOINT = Checkpoint(
     config=ViTConfig("Pico/8", (16, 16), 8, 64, 4, 2, 128, 2),
@@ -27,6 +38,7 @@ CHECKPOINT = Checkpoint(
 )
 ARTIFACT = Artifact(
     "coreml", "int8", Outcome.WRONG_ANSWERS, "why", "model.mlpackage", 5, "cd" * 32, Delegation(1, 2, 3), 0.5, 6,
+    rewrites=(Rewritten("other words", "words", "they mean the same", True, 2, 1e-16, 2e-7),),
     tolerance=Tolerance(0.1, 0.2, 0.3), config=CHECKPOINT.config, preprocess=CHECKPOINT.preprocess,
     files={"model.mlpackage/a": "ef" * 32}, folder=Path("somewhere"),
 )  # fmt: skip

@@ -47,7 +47,7 @@ def _gone(process: int) -> bool:
 def test_nouns_cross_the_border_both_ways() -> None:
     arguments = {"folder": Path("a/b"), "numbers": (1, 2, 3), "outcome": Outcome.PASS, "absent": None}
     done = stage.run("stage_jobs:noun", Exported, **arguments)
-    assert done.value == Exported("a/b/PASS", Delegation(1, 2, 3))
+    assert done.value == Exported("a/b/PASS", Delegation(1, 2, 3), ())
     assert 0 < done.seconds < 120
     assert stage.run("stage_jobs:nouns", list[Latency]).value == [
         Latency("a", "host", 1.5, threads=2),

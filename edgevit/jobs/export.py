@@ -56,14 +56,21 @@ def _spread(classes: Mapping[int, int]) -> list[int]:
     return [i for _, i in ranked[:GOLDEN_IMAGES]]
 
 
-def convert(checkpoint: Path, target: str, recipe: str, into: Path, progress: Progress) -> Exported:
+PROVING = 4
+"""Golden images on which the rewrites of a conversion are proven."""
+
+
+def convert(checkpoint: Path, references: Path, target: str, recipe: str, into: Path, progress: Progress) -> Exported:
     """Quantize the checkpoint and write the target's model file into the folder `into`."""
+    import torch
+
     import converters
     import quantize
     import targets
     from quantize.apply import apply
 
-    _, model = checkpoints.load(checkpoint)
+    record, model = checkpoints.load(checkpoint)
+    images = torch.from_numpy(artifacts.read_golden(references, record.config).images[:PROVING])
     chosen, place = quantize.get(recipe), targets.get(target)
     progress("quantizing", 0, None)
     try:
@@ -73,8 +80,7 @@ def convert(checkpoint: Path, target: str, recipe: str, into: Path, progress: Pr
     except Exception as error:
         raise QuantizeFailed(f"{type(error).__name__}: {error}") from error
     progress("converting", 0, None)
-    converted = converters.convert(place.converter, model, chosen, into, progress)
-    return Exported(converted.file, converted.delegation)
+    return converters.convert(place.converter, model, chosen, images, into, progress)
 
 
 def check(artifact: Artifact, references: Path, data: DataChoice, checkpoint: Path, progress: Progress) -> CheckResult:

@@ -118,7 +118,13 @@ def outcome(otherwise: Outcome) -> Iterator[None]:
 def _make(source: Checkpoint, blank: Artifact, data: DataChoice, partial: Path, references: Path, progress: Progress) -> Artifact:
     """Convert into `partial`, check what came out, and return the whole record of it."""
     target = targets.get(blank.target)
-    where = {"checkpoint": source.folder, "target": blank.target, "recipe": blank.recipe, "into": partial}
+    where = {
+        "checkpoint": source.folder,
+        "references": references,
+        "target": blank.target,
+        "recipe": blank.recipe,
+        "into": partial,
+    }
     with outcome(Outcome.CONVERT_FAILED):
         done = stage.run("edgevit.jobs.export:convert", Exported, _named(progress, blank), **where)
     exported = done.value
@@ -129,6 +135,7 @@ def _make(source: Checkpoint, blank: Artifact, data: DataChoice, partial: Path, 
         bytes=folder.size(file),
         sha256=folder.sha256(file),
         delegation=exported.delegation,
+        rewrites=exported.rewrites,
         seconds=done.seconds,
         peak_bytes=done.peak_bytes,
         runtime=target.runtime,

@@ -99,6 +99,23 @@ class Delegation:
 
 
 @dataclass(frozen=True)
+class Rewritten:
+    """One rewrite as it was applied: how many `parts` of the model it replaced, and the proof.
+
+    `float64` and `float32` are the relative difference of the logits from the checkpoint's after it and all before it: of a
+    float64 twin on a random image, and on real images. One that is not `exact` changes the function.
+    """
+
+    name: str
+    replaces: str
+    why: str
+    exact: bool
+    parts: int
+    float64: float
+    float32: float
+
+
+@dataclass(frozen=True)
 class Artifact:
     """One exported model: a folder with the model file, golden inputs and logits, and this record as `artifact.json`.
 
@@ -130,6 +147,8 @@ class Artifact:
     runtime: str = ""
     machine: str = ""
     """Where it was checked."""
+    rewrites: tuple[Rewritten, ...] = ()
+    """How the checkpoint's model was rewritten for the back end, in order, each with its proof."""
     tolerance: Tolerance | None = None
     config: ViTConfig | None = None
     preprocess: Preprocess | None = None
@@ -146,7 +165,8 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Exported:
-    """What one conversion left: the model file's name, and how much of it the back end takes."""
+    """What one conversion left: the model file's name, how much of it the back end takes, and how the model was rewritten."""
 
     file: str
     delegation: Delegation
+    rewrites: tuple[Rewritten, ...]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+
 import pytest
 import torch
 from torch import nn
 
 import quantize
-from converters import rewrite
 from converters.linear import after_affine, dequantized, rows, scaled
+from converters.rewrite.parts import Authored
+from converters.rewrite.rewriting import Rewrite, rewritten
 from edgevit.errors import EdgevitError
 from edgevit.types import ViTConfig
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 from quantize.apply import apply, integers
+from targets import all_targets
+
+LISTS = sorted({target.converter for target in all_targets()})
 
 
 def noisy(shape: ViTConfig | None = None) -> ViT:
@@ -24,37 +31,82 @@ def noisy(shape: ViTConfig | None = None) -> ViT:
     return vit.requires_grad_(False)
 
 
-WAYS = [rewrite.for_xnnpack, rewrite.for_tflite, rewrite.for_coreml]
+def rewrites(converter: str) -> tuple[Rewrite, ...]:
+    return importlib.import_module(f"converters.{converter}").REWRITES
 
 
-@pytest.mark.parametrize("how", WAYS)
-def test_same_function(how, variant: ViTConfig) -> None:  # type: ignore[no-untyped-def]
-    vit, image = noisy(variant), torch.randn(1, 3, *variant.image_size)
-    expected = vit(image)
-    assert (how(vit)(image) - expected).norm() <= 1e-5 * expected.norm()
+def image(shape: ViTConfig) -> torch.Tensor:
+    return torch.randn(1, 3, *shape.image_size)
 
 
-@pytest.mark.parametrize("how", WAYS)
-def test_integers_survive(how, variant: ViTConfig) -> None:  # type: ignore[no-untyped-def]
-    vit = noisy(variant)
+@pytest.mark.parametrize("converter", LISTS)
+def test_same_function(converter: str, variant: ViTConfig) -> None:
+    vit, one = noisy(variant), image(variant)
+    expected = vit(one)
+    authored, done = rewritten(vit, rewrites(converter), image(variant))
+    assert (authored(one) - expected).norm() <= 1e-5 * expected.norm()
+    assert all(made.float64 <= 1e-9 and made.float32 <= 1e-5 and made.parts > 0 for made in done)
+    assert torch.equal(vit(one), expected), "the checkpoint's own model was changed"
+
+
+@pytest.mark.parametrize("converter", LISTS)
+def test_integers_survive(converter: str, variant: ViTConfig) -> None:
+    vit, one = noisy(variant), image(variant)
     apply(vit, quantize.get("int8"), activations=False)
-    image = torch.randn(1, 3, *variant.image_size)
-    expected = vit(image)
-    rewritten = how(vit)
-    assert (rewritten(image) - expected).norm() <= 1e-5 * expected.norm()
+    expected = vit(one)
+    authored, _ = rewritten(vit, rewrites(converter), image(variant))
+    assert (authored(one) - expected).norm() <= 1e-5 * expected.norm()
     before = torch.cat([q.flatten() for q in integers(vit).values()]).sort().values
-    after = torch.cat([q.flatten() for q in integers(rewritten).values()]).sort().values
+    after = torch.cat([q.flatten() for q in integers(authored).values()]).sort().values
     assert torch.equal(before, after)
 
 
-def test_a_rewrite_that_is_not_exact_is_refused() -> None:
-    def wrong(vit: ViT) -> nn.Module:
-        vit = rewrite._gain_first(vit)
-        vit.head.bias += 1e-6
-        return vit
+@pytest.mark.parametrize("converter", LISTS)
+def test_every_rewrite_has_something_to_do(converter: str) -> None:
+    """In a model that has everything that they replace."""
+    shape = dataclasses.replace(config("R8+Nano/8", (32, 32), 5), positions="relative", gelu="tanh")
+    _, done = rewritten(noisy(shape), rewrites(converter), image(shape))
+    assert [made.name for made in done] == [rewrite.name for rewrite in rewrites(converter)]
 
-    with pytest.raises(EdgevitError, match="wrong is not exact"):
-        rewrite._proven(noisy(), wrong)
+
+def spoils(amount: float, exact: bool = True) -> Rewrite:
+    def apply(model: Authored) -> int:
+        model.patches.proj.bias.data[0] += amount  # type: ignore[union-attr]
+        return 1
+
+    return Rewrite("spoil", "a bias", "it is wrong", apply, exact=exact)
+
+
+def test_a_rewrite_that_is_not_exact_is_refused_by_name() -> None:
+    vit = noisy()
+    with pytest.raises(EdgevitError, match=r"'spoil' is not exact: relative difference .* in float64"):
+        rewritten(vit, [spoils(1e-6)], image(vit.config))
+
+
+def test_one_that_says_that_it_is_not_exact_is_measured() -> None:
+    vit = noisy()
+    _, (made,) = rewritten(vit, [spoils(1e-2, exact=False)], image(vit.config))
+    assert 1e-5 < made.float32 < 1 and 1e-5 < made.float64 < 1 and not made.exact
+
+
+def test_real_images_are_looked_at_too() -> None:
+    """A rewrite that is right on the random image alone is refused."""
+    vit = noisy()
+
+    class Cut(nn.Module):
+        def __init__(self, patches: nn.Module) -> None:
+            super().__init__()
+            self.patches = patches
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.patches(images.clamp(max=9))
+
+    def apply(model: Authored) -> int:
+        model.patches = Cut(model.patches)
+        return 1
+
+    with pytest.raises(EdgevitError, match="'cut' is not exact"):
+        rewritten(vit, [Rewrite("cut", "nothing", "no image is as bright", apply)], 10 * torch.ones(1, 3, 16, 16))
 
 
 @pytest.mark.parametrize("quantized", [True, False])

@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 
 import safetensors.torch
+from torch import Tensor
 
-from converters import Converted
-from edgevit.types import Delegation, Progress, QuantRecipe
+from edgevit.types import Delegation, Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 FILE = "model.null"
 
 
-def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> Converted:
+def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
     progress("writing nothing much", 0, 1)
     config = model.config
     shape = {"variant": config.variant, "size": str(config.image_size[0]), "classes": str(config.classes), "recipe": recipe.name}
@@ -24,7 +24,7 @@ def convert(model: ViT, recipe: QuantRecipe, into: Path, progress: Progress) -> 
     halfway()
     (into / FILE).write_bytes(content)
     progress("writing nothing much", 1, 1)
-    return Converted(FILE, Delegation(int(os.environ.get("EDGEVIT_TEST_SUBGRAPHS", "1")), 10, 0))
+    return Exported(FILE, Delegation(int(os.environ.get("EDGEVIT_TEST_SUBGRAPHS", "1")), 10, 0), ())
 
 
 def halfway() -> None:

@@ -21,7 +21,7 @@ class OurOwn(EdgevitError):
 
 def noun(folder: Path, numbers: tuple[int, ...], outcome: Outcome, absent: str | None) -> Exported:
     assert isinstance(folder, Path) and isinstance(numbers, tuple) and isinstance(outcome, Outcome) and absent is None
-    return Exported(f"{folder}/{outcome}", Delegation(*numbers))
+    return Exported(f"{folder}/{outcome}", Delegation(*numbers), ())
 
 
 def nouns() -> list[Latency]:

@@ -1,0 +1,102 @@
+"""Self-attention in the words of back ends that have no operator for it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from converters.linear import rows, scaled
+from converters.rewrite.constants import FixedRelative
+from converters.rewrite.parts import Authored, swap
+from converters.rewrite.rewriting import Rewrite
+from edgevit.vit.model import Attention
+
+
+class ApartAttention(nn.Module):
+    """Attention over (1, T, width) with q, k and v as maps of their own, 1 / sqrt(head width) within q's.
+
+    The first `asking` tokens alone ask, where it is a number: (1, asking, width).
+    """
+
+    def __init__(self, attention: Attention) -> None:
+        super().__init__()
+        width, self.heads = attention.proj.in_features, attention.heads
+        self.q = scaled(rows(attention.qkv, 0, width), (width // self.heads) ** -0.5)
+        self.k = rows(attention.qkv, width, 2 * width)
+        self.v = rows(attention.qkv, 2 * width, 3 * width)
+        self.proj, self.relative = attention.proj, attention.relative
+        self.asking: int | None = None
+
+    def asked(self, x: Tensor) -> Tensor:
+        return x if self.asking is None else x[:, : self.asking]
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (self._split(y) for y in (self.q(self.asked(x)), self.k(x), self.v(x)))
+        bias = self.relative(q) if self.relative else None
+        mixed = F.scaled_dot_product_attention(q, k, v, bias, scale=1.0)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(1, T, width) to (1, heads, T, width / heads)."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class BatchedAttention(nn.Module):
+    """ApartAttention as products of a batch of matrices, the heads, and a softmax: rank 3 throughout."""
+
+    def __init__(self, apart: ApartAttention) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.proj, self.heads = apart.q, apart.k, apart.v, apart.proj, apart.heads
+        self.relative, self.asking = apart.relative, apart.asking
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self._split(self.q(x if self.asking is None else x[:, : self.asking]))
+        logits = torch.bmm(q, self._split(self.k(x)).transpose(1, 2))
+        if isinstance(self.relative, FixedRelative):
+            logits = logits + self.relative.of(q)
+        mixed = torch.bmm(torch.softmax(logits, dim=-1), self._split(self.v(x)))
+        return self.proj(mixed.transpose(0, 1).reshape(1, q.shape[1], -1))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(1, T, width) to (heads, T, width / heads)."""
+        return x.reshape(x.shape[1], self.heads, -1).transpose(0, 1)
+
+
+def _take_apart(model: Authored) -> int:
+    return swap(model, Attention, ApartAttention)
+
+
+def _batch(model: Authored) -> int:
+    return swap(model, ApartAttention, BatchedAttention)
+
+
+def _ask_less(model: Authored) -> int:
+    """After the last block nothing reads a patch where class tokens answer."""
+    last, asking = model.encoders()[-1], model.config.class_tokens
+    if not asking or asking == model.config.tokens or not isinstance(last.attention, ApartAttention):
+        return 0
+    last.asking = last.attention.asking = asking
+    if isinstance(last.attention.relative, FixedRelative):
+        last.attention.relative = last.attention.relative.asked_by(asking)
+    return 1
+
+
+Q_K_V_APART = Rewrite(
+    "q, k and v apart",
+    "one map to q, k and v, a permutation in rank 5, a product with 1 / sqrt(head width)",
+    "the rows of one matrix are three matrices; a factor of q is a factor of its rows and its bias",
+    _take_apart,
+)
+LAST_BLOCK_ASKS_LESS = Rewrite(
+    "last block asks less",
+    "queries, MLP and projection of patches after the last attention",
+    "the logits read the class token alone, and after the last attention no token reads another",
+    _ask_less,
+)
+BATCHED_ATTENTION = Rewrite(
+    "attention as batched products",
+    "scaled_dot_product_attention, whose decomposition has a masked safe softmax",
+    "no row is masked whole, so softmax needs no such guard; heads become the batch of a product in rank 3",
+    _batch,
+)
