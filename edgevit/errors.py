@@ -6,6 +6,7 @@ EdgevitError            exit code 1: something that was asked for did not hold
 │   └── DamagedFile     a checkpoint, artifact or image that is cut, altered or of another kind
 ├── Diverged            a training whose loss is no longer a number
 ├── NotInstalled        a back end whose library is absent; the hint installs it
+├── NoRuntime           a file that nothing on this machine can run
 └── StageFailed         a stage in a child process stopped
     ├── StageCrashed    the child died without a word: a signal, a native abort, or out of memory
     ├── QuantizeFailed  ... while the recipe was applied
@@ -55,6 +56,10 @@ class DamagedFile(BadInput):
 
 
 class NotInstalled(EdgevitError):
+    pass
+
+
+class NoRuntime(EdgevitError):
     pass
 
 

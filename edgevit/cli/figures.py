@@ -51,7 +51,7 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
     if whose := [name(a) for a in artifacts if a.same_integers]:
         notes.append(f"same integers as the recipe's, looked up in the file: {', '.join(whose)}")
     notes += [f"skipped, unreadable: {image}" for image in sorted({image for a in artifacts for image in a.skipped})]
-    for runtime in sorted({f"{a.where}: {a.runtime}" for a in artifacts if a.runtime}):
+    for runtime in sorted({f"{a.where}: {a.runtime}" for a in artifacts if a.runtime and a.where != "none"}):
         notes.append(f"run on {runtime}")
     return notes
 

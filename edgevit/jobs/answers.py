@@ -12,7 +12,7 @@ from edgevit import artifact as artifacts
 from edgevit.data import lasting, open_source, unlabelled
 from edgevit.data.dataset import Dataset
 from edgevit.data.loading import Loader
-from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled
+from edgevit.errors import BadInput, EdgevitError, LoadFailed, NoRuntime, NotInstalled
 from edgevit.types import Artifact, Checkpoint, DataChoice, Progress, Runner, TrainConfig
 
 if TYPE_CHECKING:
@@ -74,12 +74,12 @@ def _split(source: Dataset, data: DataChoice, trained_on: str) -> str:
 
 
 def load(artifact: Artifact, threads: int | None = None) -> Runner:
-    """The artifact's model in its runtime. Raises LoadFailed where the runtime refuses the file."""
+    """The artifact's model in its runtime. Raises LoadFailed where that refuses the file, NoRuntime where there is none here."""
     import targets
 
     try:
         return targets.load(artifact.target, artifacts.model_file(artifact), threads)
-    except NotInstalled:
+    except (NotInstalled, NoRuntime):
         raise
     except EdgevitError as error:  # of the file, which an export has just made: a stage that failed, and no misuse
         raise LoadFailed(error.message, error.hint) from error

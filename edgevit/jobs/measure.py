@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgevit import artifact as artifacts
+from edgevit.errors import NoRuntime
 from edgevit.jobs.answers import load
 from edgevit.types import Artifact, Latency, Progress, Runner
 from edgevit.versions import machine
@@ -35,6 +36,8 @@ def bench(folders: tuple[Path, ...], runs: int, warmup: int, threads: int, progr
             continue
         try:
             ready[name] = _ready(artifact, threads)
+        except NoRuntime as error:
+            absent[name] = Latency(name, "none", reason=error.message)
         except Exception as error:  # of a runtime, which may raise anything
             absent[name] = Latency(name, "none", reason=_words(error), failed=True)
     calls = {name: lambda one=one: one.runner(one.image) for name, one in ready.items()}

@@ -34,18 +34,29 @@ class Pair:
 
 
 def pairs(target_names: list[str], recipe_names: list[str]) -> list[Pair]:
-    """What to make of the names, `all` among them, before any work. Raises UnknownName, and BadInput for what cannot be held."""
+    """What to make of the names, `all` among them, before any work. Raises UnknownName, and BadInput for what cannot be held.
+
+    `left_out` tells what `all` does not mean.
+    """
     asked = [targets.get(n) for n in target_names if n != "all"]
     recipes = [quantize.get(n).name for n in recipe_names if n != "all"]
     for target in asked:
         for recipe in recipes:
             targets.require_recipe(target, recipe)
-    chosen = list(targets.all_targets()) if "all" in target_names else asked
+    every = [target for target in targets.all_targets() if not target.by_name_only]
+    chosen = every + asked if "all" in target_names else asked
     names = list(quantize.RECIPES) if "all" in recipe_names else recipes
     found = [Pair(t.name, r) for t in chosen for r in names if r in t.recipes]
     if not found:
         raise BadInput(f"no target holds {', '.join(names)}", "edgevit targets shows what each holds")
     return list(dict.fromkeys(found))
+
+
+def left_out(target_names: list[str]) -> list[Target]:
+    """Targets that must be named and were not, where the user may think that `all` means them."""
+    if "all" not in target_names:
+        return []
+    return [target for target in targets.all_targets() if target.by_name_only and target.name not in target_names]
 
 
 def export(
@@ -176,11 +187,11 @@ def with_result(artifact: Artifact, result: CheckResult) -> Artifact:
 
 
 def delegated(artifact: Artifact, target: Target) -> Artifact:
-    """The record with what the back end left outside, where that is too much: UNDELEGATED if all else is right."""
+    """The record with what the back end left outside, where that is too much: UNDELEGATED if nothing else is known as wrong."""
     broken = too_little(artifact.delegation, target)
     if not broken:
         return artifact
-    outcome = Outcome.UNDELEGATED if artifact.outcome is Outcome.PASS else artifact.outcome
+    outcome = Outcome.UNDELEGATED if artifact.outcome in (Outcome.PASS, Outcome.UNCHECKED) else artifact.outcome
     return dataclasses.replace(artifact, outcome=outcome, reason="; ".join(filter(None, [artifact.reason, broken])))
 
 

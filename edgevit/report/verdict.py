@@ -17,6 +17,7 @@ STOPPED_AT = {
     Outcome.WRONG_ANSWERS: "stopped at checking the answers",
     Outcome.OVER_BUDGET: "stopped at the budget",
 }
+NOT_TRIED = (Outcome.SKIPPED, Outcome.UNCHECKED)
 NOTHING_MADE = (Outcome.SKIPPED, Outcome.QUANTIZE_FAILED, Outcome.CONVERT_FAILED)
 
 
@@ -30,7 +31,7 @@ class Verdict:
 
 
 def tone(artifact: Artifact) -> str:
-    if artifact.outcome is Outcome.SKIPPED or (artifact.outcome is Outcome.PASS and artifact.agreement is None):
+    if artifact.outcome in NOT_TRIED or (artifact.outcome is Outcome.PASS and artifact.agreement is None):
         return "idle"
     return "good" if artifact.outcome is Outcome.PASS else "bad"
 

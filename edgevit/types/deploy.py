@@ -69,12 +69,18 @@ class Target:
     """Most delegated subgraphs, and most nodes outside them, before an export counts as UNDELEGATED."""
     not_here: str = ""
     """Why the target's own runtime cannot run on this machine, so that no latency is measured; empty where it can."""
+    by_name_only: str = ""
+    """Why `all` does not mean it, and a user must name it; empty where `all` does."""
 
 
 class Outcome(enum.StrEnum):
-    """How an artifact came out; a failure names the stage that stopped."""
+    """How an artifact came out; a failure names the stage that stopped.
+
+    UNCHECKED: made and delegated as it should be, but nothing on this machine runs it, so nobody knows its answers.
+    """
 
     PASS = "PASS"
+    UNCHECKED = "UNCHECKED"
     UNDELEGATED = "UNDELEGATED"
     SKIPPED = "SKIPPED"
     QUANTIZE_FAILED = "QUANTIZE_FAILED"

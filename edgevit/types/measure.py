@@ -58,16 +58,19 @@ class DataChoice:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What running an artifact on a set of images showed, beside its checkpoint on the same images."""
+    """What running an artifact on a set of images showed, beside its checkpoint on the same images.
+
+    Without figures where nothing here can run it: UNCHECKED, and `reason` says why.
+    """
 
     outcome: Outcome
     reason: str
-    top1: float
-    reference_top1: float
-    agreement: float
-    images: int
-    relative_error: float
-    where: str
+    top1: float | None = None
+    reference_top1: float | None = None
+    agreement: float | None = None
+    images: int = 0
+    relative_error: float | None = None
+    where: str = "none"
     skipped: tuple[str, ...] = ()
     split: str = ""
     """Which images of the source were meant: what `auto` came to."""

@@ -24,7 +24,7 @@ def test_a_failure_comes_first_with_its_stage(report: Report) -> None:
     assert found.details[1] == "coreml-int4: SKIPPED, coremltools is not installed"
 
 
-@pytest.mark.parametrize("outcome", [o for o in Outcome if o not in (Outcome.PASS, Outcome.SKIPPED)])
+@pytest.mark.parametrize("outcome", [o for o in Outcome if o not in (Outcome.PASS, *verdict.NOT_TRIED)])
 def test_every_failure_is_loud_and_names_its_stage(report: Report, outcome: Outcome) -> None:
     failed = replace(report, artifacts=(replace(report.artifacts[0], outcome=outcome),))
     found = verdict.build(failed)
@@ -35,6 +35,14 @@ def test_every_failure_is_loud_and_names_its_stage(report: Report, outcome: Outc
 def test_a_skip_is_no_failure_and_no_agreement(report: Report) -> None:
     found = verdict.build(replace(report, artifacts=(report.artifacts[0], report.artifacts[5])))
     assert (found.tone, found.headline) == ("idle", "1 of 2 artifacts agrees with the checkpoint; 1 was not checked")
+
+
+def test_an_unchecked_artifact_is_no_failure_and_no_agreement(report: Report) -> None:
+    why = "nothing here was built with VulkanBackend"
+    unchecked = replace(report.artifacts[0], outcome=Outcome.UNCHECKED, reason=why, top1=None, agreement=None, where="none")
+    found = verdict.build(replace(report, artifacts=(unchecked, report.artifacts[1])))
+    assert (found.tone, found.headline) == ("idle", "1 of 2 artifacts agrees with the checkpoint; 1 was not checked")
+    assert found.details == (f"executorch-fp32: UNCHECKED, {why}",)
 
 
 def test_a_pass_that_nobody_ran_is_no_agreement(report: Report) -> None:
