@@ -1,9 +1,13 @@
-"""Checkpoint and recipe to file: one file per back end, imported when used, each with `convert`."""
+"""Checkpoint and recipe to file: one file per back end, imported when used, each with `convert`.
+
+The file of a converter is called as the converter, with _ for -.
+"""
 
 from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgevit.types import Exported, Progress, QuantRecipe
@@ -19,5 +23,10 @@ def convert(converter: str, model: ViT, recipe: QuantRecipe, images: Tensor, int
 
     The file computes images (1, 3, S, S) float32 to logits (1, classes). Real `images` (n, 3, S, S) prove its rewrites.
     """
-    found: Exported = importlib.import_module(f"converters.{converter}").convert(model, recipe, images, into, progress)
+    found: Exported = file(converter).convert(model, recipe, images, into, progress)
     return found
+
+
+def file(converter: str) -> ModuleType:
+    """The module of the converter of that name."""
+    return importlib.import_module(f"converters.{converter.replace('-', '_')}")

@@ -26,8 +26,8 @@ class Rewrite:
     """The same function in other words.
 
     `apply` changes the model in place and returns how many parts it replaced. One that is not `exact` changes the function: it
-    is applied when a user asks for it, and the check of the artifact says what it cost. `float_only`: it would change the
-    integers of a quantized Linear.
+    is applied when a user asks for it or where the back end computes nothing else, after all others, and its figures say what it
+    cost. `float_only`: it would change the integers of a quantized Linear.
     """
 
     name: str

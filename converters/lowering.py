@@ -1,0 +1,31 @@
+"""A model to an ExecuTorch program by whichever delegate, and how much of it that delegate took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from executorch.devtools.backend_debug import get_delegation_info
+from executorch.exir import to_edge_transform_and_lower
+from executorch.exir.backend.partitioner import Partitioner
+
+from converters.rewrite.parts import Authored
+from edgevit.types import Delegation, Progress
+
+FILE = "model.pte"
+
+
+def lower(model: Authored, partitioner: Partitioner, delegate: str, into: Path, progress: Progress) -> Delegation:
+    """Write the program of one image (1, 3, H, W) float32 to logits (1, classes) to the folder `into`.
+
+    The call of a delegate counts as a node outside of it.
+    """
+    height, width = model.config.image_size
+    exported = torch.export.export(model, (torch.zeros(1, 3, height, width),))
+    progress(f"lowering to {delegate}", 1, 3)
+    edge = to_edge_transform_and_lower(exported, partitioner=[partitioner])
+    info = get_delegation_info(edge.exported_program().graph_module)
+    progress("writing the program", 2, 3)
+    (into / FILE).write_bytes(edge.to_executorch().buffer)
+    progress("writing the program", 3, 3)
+    return Delegation(info.num_delegated_subgraphs, info.num_delegated_nodes, info.num_non_delegated_nodes)
