@@ -1,4 +1,7 @@
-"""Where a file runs: one file per target, with its record TARGET and `load(file, threads) -> Runner`."""
+"""Where a file runs: one file per target, with its record TARGET and `load(file, threads) -> Runner`.
+
+The file of a target is called as the target, with _ for -.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,24 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from edgevit.errors import BadInput, NotInstalled, UnknownName
 from edgevit.types import Library, Runner, Target
 
-NAMES = ("executorch", "coreml", "tflite")
+NAMES = ("executorch", "coreml", "tflite", "executorch-coreml", "executorch-vulkan")
 
 
 def get(name: str) -> Target:
     """The target of that name. Raises UnknownName with the nearest ones."""
     if name not in NAMES:
         raise UnknownName("target", name, NAMES)
-    target: Target = importlib.import_module(f"targets.{name}").TARGET
+    target: Target = _file(name).TARGET
     return target
+
+
+def _file(name: str) -> ModuleType:
+    return importlib.import_module(f"targets.{name.replace('-', '_')}")
 
 
 def all_targets() -> tuple[Target, ...]:
@@ -42,7 +50,8 @@ def require(target: Target) -> None:
     if not absent:
         return
     names = ", ".join(library.module for library in absent)
-    raise NotInstalled(f"{target.name} needs what is not installed: {names}", f"pip install 'edgevit[{absent[0].extra}]'")
+    extras = ",".join(dict.fromkeys(library.extra for library in absent))
+    raise NotInstalled(f"{target.name} needs what is not installed: {names}", f"pip install 'edgevit[{extras}]'")
 
 
 def require_recipe(target: Target, recipe: str) -> None:
@@ -55,5 +64,5 @@ def load(name: str, file: Path, threads: int | None = None) -> Runner:
     """The model in `file`, ready to run on the target of that name, or on what stands in for it here."""
     target = get(name)
     require(target)
-    runner: Runner = importlib.import_module(f"targets.{name}").load(file, threads)
+    runner: Runner = _file(name).load(file, threads)
     return runner

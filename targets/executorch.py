@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edgevit.errors import NoRuntime
 from edgevit.types import Library, Target, Tolerance
 
 TARGET = Target(
@@ -24,11 +25,11 @@ TARGET = Target(
 
 
 class ExecutorchRunner:
-    """A loaded program. It takes one image at a time."""
+    """A loaded program. It takes one image at a time. Raises NoRuntime where ExecuTorch was built without its delegate."""
 
     where = "host"
 
-    def __init__(self, file: Path, threads: int | None) -> None:
+    def __init__(self, file: Path, threads: int | None, delegate: str = "XnnpackBackend") -> None:
         import torch
 
         # The native half of executorch.runtime: its Python half would load the whole exporter besides, for 6 s and nothing.
@@ -41,6 +42,8 @@ class ExecutorchRunner:
         self._data = file.read_bytes()  # this and the program must outlive the method
         whole = runtime.Verification.InternalConsistency  # by default it would believe whatever offsets a file holds
         self._program: Any = runtime._load_program_from_buffer(self._data, program_verification=whole)
+        if delegate not in runtime._get_registered_backend_names():
+            raise NoRuntime(f"the ExecuTorch that is installed here was built without {delegate}")
         self._method = self._program.load_method("forward")
 
     def __call__(self, images: np.ndarray) -> np.ndarray:

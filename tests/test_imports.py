@@ -58,14 +58,17 @@ ONLY_IN = {
     "datasets": ("edgevit.data.huggingface",),
     "huggingface_hub": ("edgevit.vit.foreign.hub",),
     "torchao": ("quantize", "converters"),
-    "executorch": ("converters.executorch", "targets.executorch"),
-    "coremltools": ("converters.coreml", "targets.coreml", "targets.mil"),
+    "executorch": (
+        "converters.executorch", "converters.executorch_coreml", "converters.executorch_vulkan", "converters.lowering",
+        "targets.executorch", "targets.executorch_coreml",
+    ),
+    "coremltools": ("converters.coreml", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
     "litert_torch": ("converters.tflite",),
     "ai_edge_quantizer": ("converters.tflite",),
     "ai_edge_litert": ("converters.tflite", "targets.tflite"),
     "tensorflow": (),
     "tflite_support": ("converters.tflite", "targets.tflite"),
-}
+}  # fmt: skip
 """One seam to each library: the rooms that may import it."""
 
 HEAVY = {

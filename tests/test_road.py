@@ -48,10 +48,26 @@ def test_the_checkpoint_learned(source: Checkpoint) -> None:
 
 def test_passes_and_agrees(one: Artifact) -> None:
     """The tolerances of the target are the test; the error shows how near the float ones are."""
+    if one.outcome is Outcome.UNCHECKED:
+        pytest.skip(one.reason)
     assert one.outcome is Outcome.PASS, one.reason
     assert one.images == 359 and one.top1 is not None and one.agreement is not None
     assert one.relative_error is not None and 0 < one.relative_error < (1e-5 if one.recipe == "fp32" else 0.1)
     assert one.where == ("reference" if targets.get(one.target).not_here else "host")
+
+
+def test_what_nothing_here_runs_is_kept_and_has_no_figures(exported: dict[str, Artifact]) -> None:
+    unchecked = [a for a in exported.values() if a.outcome is Outcome.UNCHECKED]
+    if not unchecked:
+        pytest.skip("everything runs here")
+    for artifact in unchecked:
+        assert artifact.target == "executorch-vulkan" and "VulkanBackend" in artifact.reason
+        assert (artifact.top1, artifact.agreement, artifact.relative_error, artifact.images) == (None, None, None, 0)
+        assert artifact.where == "none" and artifact.bytes
+        again = pipeline.check(artifact.folder, None, None, "held-out", "refuse", silent)
+        assert (again.outcome, again.reason) == (Outcome.UNCHECKED, artifact.reason)
+        (latency,) = pipeline.bench([artifact.folder], 50, 1, 1, silent)
+        assert (latency.where, latency.failed, latency.reason) == ("none", False, artifact.reason)
 
 
 def test_delegated_whole(one: Artifact) -> None:
@@ -59,8 +75,8 @@ def test_delegated_whole(one: Artifact) -> None:
         assert one.delegation.reason
         return
     assert one.delegation.subgraphs == 1
-    assert one.delegation.outside == {"executorch": 1, "tflite": 0}[one.target]  # ExecuTorch counts the call itself
-    assert one.delegation.inside and one.delegation.inside > 100
+    assert one.delegation.outside == (1 if one.target.startswith("executorch") else 0)  # ExecuTorch counts the call itself
+    assert one.delegation.inside and one.delegation.inside > 80
 
 
 def test_holds_the_recipes_integers(one: Artifact) -> None:
@@ -68,7 +84,7 @@ def test_holds_the_recipes_integers(one: Artifact) -> None:
 
 
 def test_int8_is_smaller(exported: dict[str, Artifact]) -> None:
-    for target in targets.NAMES:
+    for target in [t.name for t in targets.all_targets() if "int8" in t.recipes]:
         small, large = exported[f"{target}-int8"], exported[f"{target}-fp32"]
         if small.bytes and large.bytes:
             assert small.bytes < 0.5 * large.bytes
@@ -80,12 +96,18 @@ def test_folder_is_whole_and_reads_back(one: Artifact) -> None:
     assert one.seconds and one.peak_bytes and one.sha256 and one.versions["torch"]
     assert one.config
     golden = artifacts.read_golden(one.folder, one.config)
-    assert golden.artifact_logits is not None and golden.artifact_logits.shape == golden.logits.shape == (16, 10)
+    assert golden.logits.shape == (16, 10)
+    if one.outcome is Outcome.UNCHECKED:
+        assert golden.artifact_logits is None, "the answers of another artifact"
+    else:
+        assert golden.artifact_logits is not None and golden.artifact_logits.shape == (16, 10)
     assert len(set(golden.classes.tolist())) == 10
 
 
 def test_runs_as_its_golden_batch_says(one: Artifact) -> None:
     """A Runner opened in this process gives what the check saw in its own."""
+    if one.outcome is Outcome.UNCHECKED:
+        pytest.skip(one.reason)
     if one.target == "tflite":
         pytest.importorskip("ai_edge_litert")
     assert one.config
@@ -128,7 +150,7 @@ def test_too_little_delegated_is_an_outcome() -> None:
 def test_latency_is_measured_where_it_can_be(exported: dict[str, Artifact]) -> None:
     folders = [a.folder for name, a in exported.items() if name.endswith("int8") and a.file]
     for latency in pipeline.bench(folders, 50, 3, 1, silent):
-        reason = targets.get(Path(latency.artifact).name.partition("-")[0]).not_here
+        reason = targets.get(Path(latency.artifact).name.rpartition("-")[0]).not_here
         if reason:
             assert (latency.where, latency.p50_ms, latency.runs, latency.reason) == ("none", None, 0, reason)
         else:
@@ -142,5 +164,5 @@ def test_report_holds_everything(exported: dict[str, Artifact], tmp_path: Path) 
     found = pipeline.report(made, latencies, tmp_path, "a title", "edgevit report", False, silent)
     assert {p.name for p in tmp_path.iterdir()} == {"report.html", "report.md", "report.json"}
     assert len(found.samples) == 16 and len(found.artifacts) == len(made) and len(found.curve) == 8
-    assert all(f"{a.target}-{a.recipe}" in found.samples[0].answers for a in made if a.file)
+    assert all(f"{a.target}-{a.recipe}" in found.samples[0].answers for a in made if a.top1 is not None)
     assert "a title" in (tmp_path / "report.html").read_text()

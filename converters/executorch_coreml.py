@@ -1,0 +1,38 @@
+"""ExecuTorch with Core ML: a program whose delegate holds an .mlpackage, written as it is (iOS 17; iOS 18 for int8).
+
+The delegate takes torchao's integers as they are, which needs the operators of iOS 18.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from converters.rewrite.activations import SPELT_OUT_GELU
+from converters.rewrite.answers import SLICED_ANSWERS
+from converters.rewrite.constants import CONSTANTS
+from converters.rewrite.rewriting import rewritten
+from edgevit.lean import COREML_EXTRAS, without
+from edgevit.types import Exported, Progress, QuantRecipe
+from edgevit.vit.model import ViT
+
+with without(*(name for name in COREML_EXTRAS if name != "executorch")):
+    import coremltools as ct
+    from executorch.backends.apple.coreml.compiler import CoreMLBackend
+    from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+
+    from converters.lowering import FILE, lower
+
+REWRITES = (*CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS)
+
+
+def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
+    progress("re-authoring", 0, 3)
+    authored, rewrites = rewritten(model, REWRITES, images)
+    specification = CoreMLBackend.generate_compile_specs(
+        minimum_deployment_target=ct.target.iOS18 if recipe.weights.kind == "int" else ct.target.iOS17,
+        compute_precision=ct.precision.FLOAT32 if recipe.name == "fp32" else ct.precision.FLOAT16,
+    )
+    partitioner = CoreMLPartitioner(compile_specs=specification)
+    return Exported(FILE, lower(authored, partitioner, "Core ML", into, progress), rewrites)

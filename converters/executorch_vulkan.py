@@ -1,0 +1,30 @@
+"""ExecuTorch with Vulkan, for the GPU of a phone. LayerNorm and softmax stay operators, which the delegate has of its own.
+
+It holds no recipe of integers: its Linears compute with 4-bit groups or with static activations alone. Other integers it would
+store, and turn back into floats for every image.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+from torch import Tensor
+
+from converters.lowering import FILE, lower
+from converters.rewrite.activations import TANH_GELU
+from converters.rewrite.answers import SLICED_ANSWERS
+from converters.rewrite.attention import BATCHED_ATTENTION, LAST_BLOCK_ASKS_LESS, Q_K_V_APART
+from converters.rewrite.constants import CONSTANTS
+from converters.rewrite.rewriting import rewritten
+from edgevit.types import Exported, Progress, QuantRecipe
+from edgevit.vit.model import ViT
+
+REWRITES = (*CONSTANTS, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION, TANH_GELU)
+
+
+def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
+    progress("re-authoring", 0, 3)
+    authored, rewrites = rewritten(model, REWRITES, images)
+    partitioner = VulkanPartitioner({"force_fp16": recipe.name == "fp16"})
+    return Exported(FILE, lower(authored, partitioner, "Vulkan", into, progress), rewrites)

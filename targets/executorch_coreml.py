@@ -1,0 +1,65 @@
+"""ExecuTorch with Core ML: by Core ML itself on macOS, elsewhere by an evaluator of the package in the program (`reference`)."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from edgevit.errors import DamagedFile, NoRuntime
+from edgevit.types import Library, Runner, Target, Tolerance
+from targets.executorch import ExecutorchRunner
+
+BACKEND = "CoreMLBackend"
+TARGET = Target(
+    name="executorch-coreml",
+    summary="ExecuTorch, Core ML delegate: iOS 17, macOS 14 and later, int8 from iOS 18; all but fp32 computes in float16",
+    converter="executorch-coreml",
+    suffix=".pte",
+    runtime="ExecuTorch with Core ML" if sys.platform == "darwin" else "evaluator of the package in the program (no Core ML)",
+    recipes={
+        "fp32": Tolerance(1e-4, 0.002, 0.998),
+        "fp16": Tolerance(0.02, 0.005, 0.995),
+        "int8": Tolerance(0.1, 0.005, 0.99),
+    },
+    activations=False,
+    needs=(Library("executorch", "executorch"), Library("coremltools", "coreml"), Library("torchao", "executorch")),
+    max_subgraphs=1,
+    max_outside=1,  # the call of the delegate itself
+    not_here="" if sys.platform == "darwin" else "Core ML runs on Apple's systems only",
+)
+
+
+def load(file: Path, threads: int | None) -> Runner:
+    """Core ML chooses its own threads and units; `threads` says nothing to it."""
+    if sys.platform == "darwin":
+        return ExecutorchRunner(file, threads, BACKEND)
+    from targets.mil.evaluate import Evaluator
+    from targets.mil.flat import unflatten
+
+    with tempfile.TemporaryDirectory(prefix="edgevit-") as folder:
+        unflatten(delegated(file), Path(folder))
+        return Evaluator(Path(folder) / "model.mlpackage")
+
+
+def delegated(file: Path) -> bytes:
+    """What the Core ML delegate of the program is given. Raises DamagedFile, and NoRuntime where the program does more."""
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    try:
+        program = deserialize_pte_binary(file.read_bytes()).program
+        (plan,) = program.execution_plan
+        names = [delegate.id for delegate in plan.delegates]
+        steps = [instruction.instr_args for chain in plan.chains for instruction in chain.instructions]
+    except Exception as error:  # of a reader of other people's files, which may raise anything
+        raise DamagedFile(f"not an ExecuTorch program: {file}") from error
+    if names != [BACKEND] or len(steps) != 1:
+        raise NoRuntime(
+            f"{len(steps)} steps and the delegates {', '.join(names) or 'none'}: nothing here runs more than one package"
+        )
+    return _data(program, plan.delegates[0])
+
+
+def _data(program: Any, delegate: Any) -> bytes:
+    return bytes(program.backend_delegate_data[delegate.processed.index].data)

@@ -1,0 +1,26 @@
+"""ExecuTorch with Vulkan on the GPU of a phone. Here it runs where ExecuTorch was built with Vulkan, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgevit.types import Library, Target, Tolerance
+from targets.executorch import ExecutorchRunner
+
+TARGET = Target(
+    name="executorch-vulkan",
+    summary="ExecuTorch, Vulkan delegate: GPU of Android",
+    converter="executorch-vulkan",
+    suffix=".pte",
+    runtime="ExecuTorch built with Vulkan (its published packages are not)",
+    recipes={"fp32": Tolerance(0.002, 0.005, 0.995), "fp16": Tolerance(0.02, 0.005, 0.995)},  # a GELU in its tanh form: 2e-4
+    activations=False,
+    needs=(Library("executorch", "executorch"), Library("torchao", "executorch")),
+    max_subgraphs=1,
+    max_outside=1,  # the call of the delegate itself
+    by_name_only="the published packages of ExecuTorch hold no Vulkan, so its answers would stay unchecked",
+)
+
+
+def load(file: Path, threads: int | None) -> ExecutorchRunner:
+    return ExecutorchRunner(file, threads, "VulkanBackend")
