@@ -6,19 +6,24 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from edgevit.errors import BadInput, NotInstalled, UnknownName
-from edgevit.types import Library, Runner, Target
+from edgevit.types import Delegation, Library, Runner, Target
 
-NAMES = ("executorch", "coreml", "tflite")
+NAMES = ("executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite")
 
 
 def get(name: str) -> Target:
     """The target of that name. Raises UnknownName with the nearest ones."""
     if name not in NAMES:
         raise UnknownName("target", name, NAMES)
-    target: Target = importlib.import_module(f"targets.{name}").TARGET
+    target: Target = _module(name).TARGET
     return target
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"targets.{name.replace('-', '_')}")
 
 
 def all_targets() -> tuple[Target, ...]:
@@ -55,5 +60,11 @@ def load(name: str, file: Path, threads: int | None = None) -> Runner:
     """The model in `file`, ready to run on the target of that name, or on what stands in for it here."""
     target = get(name)
     require(target)
-    runner: Runner = importlib.import_module(f"targets.{name}").load(file, threads)
+    runner: Runner = _module(name).load(file, threads)
     return runner
+
+
+def delegation(name: str, file: Path) -> Delegation | None:
+    """What the target of that name takes of the model in `file`, where it is the target that knows how to count it."""
+    count = getattr(_module(name), "delegation", None)
+    return count(file) if count else None

@@ -59,7 +59,7 @@ ONLY_IN = {
     "huggingface_hub": ("edgevit.vit.foreign.hub",),
     "torchao": ("quantize", "converters"),
     "executorch": ("converters.executorch", "targets.executorch"),
-    "coremltools": ("converters.coreml", "targets.coreml", "targets.mil"),
+    "coremltools": ("converters.mlprogram", "targets.coreml", "targets.mil"),
     "litert_torch": ("converters.tflite",),
     "ai_edge_quantizer": ("converters.tflite",),
     "ai_edge_litert": ("converters.tflite", "targets.tflite"),
