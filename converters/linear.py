@@ -16,6 +16,12 @@ def quantized(linear: nn.Linear) -> bool:
     return isinstance(linear.weight, IntxUnpackedToInt8Tensor)
 
 
+def matrix(linear: nn.Linear) -> Tensor:
+    """The weights (out, in) as floats."""
+    weight = linear.weight.detach()
+    return weight.dequantize() if isinstance(weight, IntxUnpackedToInt8Tensor) else weight
+
+
 def rows(linear: nn.Linear, start: int, stop: int) -> nn.Linear:
     """The map to the outputs `start` up to `stop` alone."""
     return _linear(linear.weight.detach()[start:stop], linear.bias.detach()[start:stop])

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 from edgevit.errors import BadInput, NotInstalled, UnknownName
-from edgevit.types import Library, Runner, Target
+from edgevit.types import Delegation, Library, Runner, Target
 
-NAMES = ("executorch", "coreml", "tflite", "executorch-coreml", "executorch-vulkan")
+NAMES = ("executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite", "executorch-coreml", "executorch-vulkan")
 
 
 def get(name: str) -> Target:
@@ -26,7 +26,7 @@ def get(name: str) -> Target:
 
 
 def _file(name: str) -> ModuleType:
-    return importlib.import_module(f"targets.{name.replace('-', '_')}")
+    return importlib.import_file(f"targets.{name.replace('-', '_')}")
 
 
 def all_targets() -> tuple[Target, ...]:
@@ -66,3 +66,9 @@ def load(name: str, file: Path, threads: int | None = None) -> Runner:
     require(target)
     runner: Runner = _file(name).load(file, threads)
     return runner
+
+
+def delegation(name: str, file: Path) -> Delegation | None:
+    """What the target of that name takes of the model in `file`, where it is the target that knows how to count it."""
+    count = getattr(_file(name), "delegation", None)
+    return count(file) if count else None

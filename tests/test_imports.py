@@ -62,7 +62,7 @@ ONLY_IN = {
         "converters.executorch", "converters.executorch_coreml", "converters.executorch_vulkan", "converters.lowering",
         "targets.executorch", "targets.executorch_coreml",
     ),
-    "coremltools": ("converters.coreml", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
+    "coremltools": ("converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
     "litert_torch": ("converters.tflite",),
     "ai_edge_quantizer": ("converters.tflite",),
     "ai_edge_litert": ("converters.tflite", "targets.tflite"),

@@ -5,44 +5,50 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from converters.rewrite.parts import Answers, Authored
+from converters.rewrite.parts import Answers, Authored, between
 from converters.rewrite.rewriting import Rewrite
+
+
+class Mean(nn.Module):
+    """The mean over `tokens` tokens, (1, tokens, width) to (1, 1, width), as a product with 1 / tokens."""
+
+    def __init__(self, tokens: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.parts = nn.Parameter(torch.full((1, 1, tokens), 1 / tokens, dtype=dtype), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.bmm(self.parts, x)
 
 
 class SlicedAnswers(nn.Module):
     """The encoded sequence (1, T, width) to logits (1, classes) by slices and maps alone.
 
     `first` is the first map behind the norm (the representation layer, or the head), `second` the head behind a representation
-    layer, `other` the head of a distillation token. A mean over patches is taken after the norm, as a product with 1 / patches.
+    layer, `other` the head of a distillation token. A mean over patches is taken after the norm. Tokens lie along `axis`.
     """
+
+    axis = 1
 
     def __init__(self, answers: Answers, pool: str, prefix: int, tokens: int) -> None:
         super().__init__()
         head, *others = answers.heads
-        self.norm, self.pool, self.prefix = answers.norm, pool, prefix
+        self.norm, self.prefix = answers.norm, prefix
         self.first = answers.pre_logits or head
         self.second = head if answers.pre_logits else None
         self.other = others[0] if others else None
-        patches = tokens - prefix
-        mean = torch.full((1, 1, patches), 1 / patches, dtype=answers.norm.weight.dtype)
-        self.mean = nn.Parameter(mean, requires_grad=False) if pool == "mean" else None
+        self.mean = Mean(tokens - prefix, answers.norm.weight.dtype) if pool == "mean" else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.mean is not None:
-            return self._logits(torch.bmm(self.mean, self.norm(_between(x, self.prefix, x.shape[1])))).flatten(1)
+            return self._logits(self.mean(self.norm(between(x, self.prefix, None, self.axis)))).flatten(1)
         if self.other is None:
-            return self._logits(self.norm(_between(x, 0, 1))).flatten(1)
-        class_token, distillation_token = (self.norm(_between(x, i, i + 1)) for i in range(2))
+            return self._logits(self.norm(between(x, 0, 1, self.axis))).flatten(1)
+        class_token, distillation_token = (self.norm(between(x, i, i + 1, self.axis)) for i in range(2))
         return ((self._logits(class_token) + self.other(distillation_token)) * 0.5).flatten(1)
 
     def _logits(self, x: Tensor) -> Tensor:
         x = self.first(x)
         return x if self.second is None else self.second(torch.tanh(x))
-
-
-def _between(x: Tensor, start: int, stop: int) -> Tensor:
-    """A slice that takes everything would be an operator for nothing."""
-    return x if (start, stop) == (0, x.shape[1]) else x[:, start:stop]
 
 
 def _slice(model: Authored) -> int:

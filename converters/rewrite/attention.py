@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from converters.linear import rows, scaled
 from converters.rewrite.constants import FixedRelative
-from converters.rewrite.parts import Authored, swap
+from converters.rewrite.parts import Authored, between, swap
 from converters.rewrite.rewriting import Rewrite
 from edgevit.vit.model import Attention
 
@@ -28,11 +28,8 @@ class ApartAttention(nn.Module):
         self.proj, self.relative = attention.proj, attention.relative
         self.asking: int | None = None
 
-    def asked(self, x: Tensor) -> Tensor:
-        return x if self.asking is None else x[:, : self.asking]
-
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (self._split(y) for y in (self.q(self.asked(x)), self.k(x), self.v(x)))
+        q, k, v = (self._split(y) for y in (self.q(between(x, 0, self.asking, 1)), self.k(x), self.v(x)))
         bias = self.relative(q) if self.relative else None
         mixed = F.scaled_dot_product_attention(q, k, v, bias, scale=1.0)
         return self.proj(mixed.transpose(1, 2).flatten(2))
@@ -51,7 +48,7 @@ class BatchedAttention(nn.Module):
         self.relative, self.asking = apart.relative, apart.asking
 
     def forward(self, x: Tensor) -> Tensor:
-        q = self._split(self.q(x if self.asking is None else x[:, : self.asking]))
+        q = self._split(self.q(between(x, 0, self.asking, 1)))
         logits = torch.bmm(q, self._split(self.k(x)).transpose(1, 2))
         if isinstance(self.relative, FixedRelative):
             logits = logits + self.relative.of(q)
@@ -63,12 +60,37 @@ class BatchedAttention(nn.Module):
         return x.reshape(x.shape[1], self.heads, -1).transpose(0, 1)
 
 
+class SplitAttention(nn.Module):
+    """ApartAttention head by head: small products, one after the other."""
+
+    def __init__(self, apart: ApartAttention) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.proj, self.heads = apart.q, apart.k, apart.v, apart.proj, apart.heads
+        self.relative, self.asking = apart.relative, apart.asking
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = (self.q(between(x, 0, self.asking, 1)), self.k(x), self.v(x))
+        heads = zip(*(y.chunk(self.heads, dim=2) for y in maps), strict=True)
+        return self.proj(torch.cat([self._head(*head) for head in heads], dim=2))
+
+    def _head(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Each (1, T, width / heads)."""
+        logits = torch.bmm(q, k.transpose(1, 2))
+        if isinstance(self.relative, FixedRelative):
+            logits = logits + self.relative.of(q)
+        return torch.bmm(torch.softmax(logits, dim=-1), v)
+
+
 def _take_apart(model: Authored) -> int:
     return swap(model, Attention, ApartAttention)
 
 
 def _batch(model: Authored) -> int:
     return swap(model, ApartAttention, BatchedAttention)
+
+
+def _split_heads(model: Authored) -> int:
+    return swap(model, ApartAttention, SplitAttention)
 
 
 def _ask_less(model: Authored) -> int:
@@ -99,4 +121,10 @@ BATCHED_ATTENTION = Rewrite(
     "scaled_dot_product_attention, whose decomposition has a masked safe softmax",
     "no row is masked whole, so softmax needs no such guard; heads become the batch of a product in rank 3",
     _batch,
+)
+SPLIT_HEADS = Rewrite(
+    "split heads",
+    "one product over all heads",
+    "a head reads its own channels alone, so heads are computed one by one; Apple's article on the Neural Engine, principle 2",
+    _split_heads,
 )

@@ -21,7 +21,12 @@ class Tokens(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A Block without what only training needs. `asking` first tokens alone are carried on; None carries all."""
+    """A Block without what only training needs. `asking` first tokens alone are carried on; None carries all.
+
+    Tokens lie along `axis`.
+    """
+
+    axis = 1
 
     def __init__(self, block: Block) -> None:
         super().__init__()
@@ -31,7 +36,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mixed = self.attention(self.norm1(x))
-        x = (x if self.asking is None else x[:, : self.asking]) + mixed
+        x = between(x, 0, self.asking, self.axis) + mixed
         return x + self.mlp(self.norm2(x))
 
 
@@ -68,6 +73,16 @@ class Authored(nn.Module):
 
     def encoders(self) -> list[Encoder]:
         return [block for block in self.blocks if isinstance(block, Encoder)]
+
+
+def between(x: Tensor, start: int, stop: int | None, axis: int) -> Tensor:
+    """Tokens `start` up to `stop` of a sequence (1, T, width), axis 1, or (1, width, 1, T), axis 3.
+
+    A slice that takes everything would be an operator for nothing.
+    """
+    if (start, stop or x.shape[axis]) == (0, x.shape[axis]):
+        return x
+    return x[:, start:stop] if axis == 1 else x[..., start:stop]
 
 
 def swap(model: nn.Module, kind: type[nn.Module], new: Callable[..., nn.Module]) -> int:

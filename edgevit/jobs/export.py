@@ -80,7 +80,9 @@ def convert(checkpoint: Path, references: Path, target: str, recipe: str, into: 
     except Exception as error:
         raise QuantizeFailed(f"{type(error).__name__}: {error}") from error
     progress("converting", 0, None)
-    return converters.convert(place.converter, model, chosen, images, into, progress)
+    made = converters.convert(place.converter, model, chosen, images, into, progress)
+    counted = targets.delegation(target, into / made.file)
+    return dataclasses.replace(made, delegation=counted) if counted else made
 
 
 def check(artifact: Artifact, references: Path, data: DataChoice, checkpoint: Path, progress: Progress) -> CheckResult:

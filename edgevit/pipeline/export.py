@@ -202,4 +202,6 @@ def too_little(delegation: Delegation, target: Target) -> str:
         (delegation.outside, target.max_outside, "nodes outside the delegate"),
     )
     over = [f"{n} {what}, at most {most}" for n, most, what in limits if n is not None and most is not None and n > most]
-    return "nothing was delegated" if delegation.subgraphs == 0 else "; ".join(over)
+    if delegation.subgraphs == 0:
+        return "nothing was delegated"
+    return ": ".join(filter(None, ["; ".join(over), delegation.reason])) if over else ""

@@ -148,11 +148,12 @@ def _computed(artifact: Artifact) -> tuple[Line, ...]:
 
 def _delegation(artifact: Artifact) -> tuple[Line, ...]:
     found = artifact.delegation
-    if found.subgraphs is None or found.inside is None or found.outside is None:
+    if found.inside is None or found.outside is None:
         stopped = artifact.outcome in verdict.NOTHING_MADE and not found.reason
         return _none(artifact) if stopped else (Line(f"not counted: {_why(found.reason)}", "missing"),)
+    subgraphs = found.reason if found.subgraphs is None else words.counted(found.subgraphs, "subgraph")
     return (
-        Line(words.counted(found.subgraphs, "subgraph")),
+        Line(subgraphs),
         Line(f"{words.counted(found.inside, 'node')} inside", "figure"),
         Line(f"{found.outside:,} outside", "figure"),
     )

@@ -95,7 +95,8 @@ class Outcome(enum.StrEnum):
 class Delegation:
     """How much of a program the back end took: nodes `inside` its `subgraphs` and `outside` them.
 
-    None where it cannot be counted on this machine; `reason` then says why.
+    None where it cannot be counted on this machine; `reason` then says why. Where nodes are counted without the back end,
+    `subgraphs` is None, and `reason` says how they were counted and names what is outside.
     """
 
     subgraphs: int | None = None

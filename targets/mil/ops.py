@@ -65,6 +65,11 @@ def matmul(x: Tensor, y: Tensor, transpose_x: Tensor, transpose_y: Tensor) -> Te
     return x @ y
 
 
+def einsum(values: Sequence[Tensor], equation: str) -> Tensor:
+    """MIL knows one equation in rank 4 and one in rank 3, under any letters; an axis of size 1 is broadcast."""
+    return torch.einsum(equation, *values)
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.linear(x, weight, bias)
 
@@ -269,6 +274,7 @@ OPERATIONS: dict[str, Operation] = MOVES | {
     "constexpr_lut_to_dense": constexpr.lut_to_dense,
     "constexpr_sparse_to_dense": constexpr.sparse_to_dense,
     "conv": conv,
+    "einsum": einsum,
     "erf": unary(torch.erf),
     "exp": unary(torch.exp),
     "gelu": gelu,

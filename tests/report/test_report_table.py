@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from edgevit.report import table
-from edgevit.types import Artifact, Latency, Outcome, Report
+from edgevit.types import Artifact, Delegation, Latency, Outcome, Report
 
 
 def cells(report: Report, number: int) -> dict[str, list[str]]:
@@ -39,6 +39,12 @@ def test_an_evaluator_is_never_called_the_host(report: Report) -> None:
     assert found[table.LATENCY] == ["not measured: Core ML does not run on Linux"]
     assert found["Delegation"] == ["not counted: the device decides"]
     assert "host" not in str(found)
+
+
+def test_nodes_that_were_counted_without_the_back_end_say_so(report: Report) -> None:
+    by_rules = [replace(a, delegation=Delegation(None, 300, 2, "by rules: gather one looks up")) for a in report.artifacts]
+    found = cells(replace(report, artifacts=tuple(by_rules)), 1)
+    assert found["Delegation"] == ["by rules: gather one looks up", "300 nodes inside", "2 outside"]
 
 
 def test_a_latency_of_another_host_is_not_this_machines(report: Report) -> None:

@@ -146,6 +146,25 @@ CASES = [
     Case("matmul x^T", lambda x: mb.matmul(x=x, y=random(2, 3, 5), transpose_x=True)),
     Case("matmul y^T", lambda x: mb.matmul(x=x, y=random(5, 4), transpose_y=True)),
     Case("matmul itself", lambda x: mb.matmul(x=x, y=x, transpose_y=True), (1, 2, 3, 4)),
+    *(
+        Case(
+            f"einsum {equation}",
+            lambda x, equation=equation, y=y: mb.einsum(values=(x, y), equation=equation),
+            shape,
+            lambda x, equation=equation, y=y: np.einsum(equation, x, y),
+        )
+        for equation, shape, y in (
+            ("nchw,nwhu->nchu", (1, 3, 2, 4), random(1, 4, 2, 5)),
+            ("bkhd,bdhq->bkhq", (2, 3, 2, 4), random(2, 4, 2, 5)),
+            ("chw,whr->chr", (3, 2, 4), random(4, 2, 5)),
+        )
+    ),
+    Case(
+        "einsum over one row",
+        lambda x: mb.einsum(values=(x, random(1, 4, 1, 5)), equation="nchw,nwhu->nchu"),
+        (1, 3, 2, 4),
+        lambda x: np.einsum("nchw,nwu->nchu", x, random(1, 4, 1, 5)[:, :, 0]),
+    ),
     Case("layer_norm", lambda x: mb.layer_norm(x=x, axes=[-1], gamma=ROW, beta=ROW, epsilon=1e-3)),
     Case("layer_norm bare", lambda x: mb.layer_norm(x=x, axes=[-1], epsilon=1e-6)),
     Case("layer_norm middle", lambda x: mb.layer_norm(x=x, axes=[1], gamma=G, beta=H)),

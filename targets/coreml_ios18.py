@@ -1,0 +1,17 @@
+"""Core ML with the attention operator of iOS 18; run, or evaluated, as target coreml is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from targets import coreml
+from targets.coreml import load
+
+__all__ = ["TARGET", "load"]
+
+TARGET = dataclasses.replace(
+    coreml.TARGET,
+    name="coreml-ios18",
+    summary="Core ML mlprogram for iOS 18, macOS 15 and later: attention is one operator; all but fp32 computes in float16",
+    converter="coreml_ios18",
+)
