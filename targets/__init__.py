@@ -10,14 +10,14 @@ from pathlib import Path
 from edgevit.errors import BadInput, NotInstalled, UnknownName
 from edgevit.types import Library, Runner, Target
 
-NAMES = ("executorch", "coreml", "tflite")
+NAMES = ("executorch", "coreml", "tflite", "tflite-gpu")
 
 
 def get(name: str) -> Target:
     """The target of that name. Raises UnknownName with the nearest ones."""
     if name not in NAMES:
         raise UnknownName("target", name, NAMES)
-    target: Target = importlib.import_module(f"targets.{name}").TARGET
+    target: Target = importlib.import_module(f"targets.{name.replace('-', '_')}").TARGET
     return target
 
 
@@ -55,5 +55,5 @@ def load(name: str, file: Path, threads: int | None = None) -> Runner:
     """The model in `file`, ready to run on the target of that name, or on what stands in for it here."""
     target = get(name)
     require(target)
-    runner: Runner = importlib.import_module(f"targets.{name}").load(file, threads)
+    runner: Runner = importlib.import_module(f"targets.{name.replace('-', '_')}").load(file, threads)
     return runner

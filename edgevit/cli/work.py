@@ -23,7 +23,7 @@ Warmup = Annotated[int, typer.Option("--warmup", min=1, help="Untimed calls befo
 @command
 def export(
     checkpoint: Path,
-    target: Annotated[list[str], typer.Option("--target", help="executorch, coreml, tflite or all; may be repeated.")],
+    target: Annotated[list[str], typer.Option("--target", help="One that `edgevit targets` shows, or all; may be repeated.")],
     out: Annotated[Path, typer.Option("--out", help="Each artifact goes to OUT/TARGET-RECIPE.")],
     recipe: Annotated[list[str], typer.Option("--recipe", help="fp32, fp16, int8 or all; may be repeated.")] = ["fp32", "int8"],  # noqa: B006
     data: Data = None,
