@@ -11,7 +11,7 @@ pytest.importorskip("ai_edge_litert")
 
 import targets
 from converters.flatbuffer import Node, Operand
-from converters.gpu_rules import COUNTED, RULES, bhwc, judged, refusal
+from converters.gpu_rules import COUNTED, EVERYWHERE, RULES, bhwc, judged, refusal
 from edgevit.pipeline.export import delegated
 from edgevit.types import Artifact, Outcome
 
@@ -103,6 +103,7 @@ def test_every_rule_is_broken_once() -> None:
     own = {f"{name}: {rule.words}" for name, rules in RULES.items() for rule in rules if name not in ("ADD", "SUB", "MUL", "DIV")}
     paired = {words for words in own if words.startswith(("MAXIMUM", "MINIMUM", "SQUARED"))}  # the same rules as SUB's
     assert own - paired <= set(REFUSED)
+    assert {rule.words for rule in EVERYWHERE} <= {words.partition(": ")[2] for words in REFUSED}
 
 
 @pytest.mark.parametrize(
