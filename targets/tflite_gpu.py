@@ -13,7 +13,7 @@ from edgevit.types import Library, Runner, Target, Tolerance
 
 TARGET = Target(
     name="tflite-gpu",
-    summary="TFLite for LiteRT's GPU delegate: GPU of Android, iOS; images (1, H, W, 3); float16 unless an app asks for more",
+    summary="TFLite for LiteRT's GPU delegate (ML Drift; TensorFlow Lite's older one has no exact GELU); images (1, H, W, 3)",
     converter="tflite_gpu",
     suffix=".tflite",
     runtime="LiteRT interpreter on the CPU (where there is a GPU, LiteRT on that)",
