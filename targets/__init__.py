@@ -14,7 +14,9 @@ from types import ModuleType
 from edgevit.errors import BadInput, NotInstalled, UnknownName
 from edgevit.types import Delegation, Library, Runner, Target
 
-NAMES = ("executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite", "executorch-coreml", "executorch-vulkan")
+NAMES = (
+    "executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite", "tflite-gpu", "executorch-coreml", "executorch-vulkan",
+)  # fmt: skip
 
 
 def get(name: str) -> Target:
@@ -26,7 +28,7 @@ def get(name: str) -> Target:
 
 
 def _file(name: str) -> ModuleType:
-    return importlib.import_file(f"targets.{name.replace('-', '_')}")
+    return importlib.import_module(f"targets.{name.replace('-', '_')}")
 
 
 def all_targets() -> tuple[Target, ...]:

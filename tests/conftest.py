@@ -66,6 +66,12 @@ def variant(request: pytest.FixtureRequest) -> ViTConfig:
     return request.param
 
 
+@pytest.fixture(scope="session")
+def variants() -> dict[str, ViTConfig]:
+    """The same by their names, for tests that are too slow for all of them."""
+    return VARIANTS
+
+
 class RunCli(Protocol):
     """`edgevit` with these arguments in a process of its own, its output as text."""
 

@@ -187,7 +187,7 @@ def test_images_of_other_classes(refused: Callable[..., str], checkpoint: Path) 
 def test_a_folder_that_exists_is_refused_without_force(
     refused: Callable[..., str], training: tuple[str, ...], checkpoint: Path, artifact: Path
 ) -> None:
-    target, recipe = artifact.name.split("-")
+    target, recipe = artifact.name.rsplit("-", 1)
     before = _contents(checkpoint), _contents(artifact)
     said = refused(*training, "--out", checkpoint)
     assert f"error: already exists: {checkpoint}" in said and "--force" in said and "--resume" in said

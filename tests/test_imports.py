@@ -48,6 +48,7 @@ FLOORS = (
 )
 """Rooms from the top floor to the cellar. An import goes to the own room or to a lower floor, never across or up."""
 
+TFLITE_FILES = ("converters.flatbuffer", "converters.products")
 ONLY_IN = {
     "typer": ("edgevit.cli",),
     "rich": ("edgevit.cli",),
@@ -63,9 +64,9 @@ ONLY_IN = {
         "targets.executorch", "targets.executorch_coreml",
     ),
     "coremltools": ("converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
-    "litert_torch": ("converters.tflite",),
-    "ai_edge_quantizer": ("converters.tflite",),
-    "ai_edge_litert": ("converters.tflite", "targets.tflite"),
+    "litert_torch": ("converters.tflite", "converters.tflite_gpu"),
+    "ai_edge_quantizer": ("converters.tflite", "converters.tflite_gpu"),
+    "ai_edge_litert": (*TFLITE_FILES, "converters.tflite", "targets.tflite", "targets.tflite_gpu"),
     "tensorflow": (),
     "tflite_support": ("converters.tflite", "targets.tflite"),
 }  # fmt: skip

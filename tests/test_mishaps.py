@@ -192,7 +192,7 @@ def test_the_demo_without_a_back_end_says_what_to_install(run_cli: RunCli, sabot
 
 def test_nothing_is_measured_by_an_absent_back_end(run_cli: RunCli, sabotage: Sabotage, artifact: Path, tmp_path: Path) -> None:
     """The same artifact is whole where the back end is there; here it is not checked, and not measured."""
-    target = targets.get(artifact.name.partition("-")[0])
+    target = targets.get(artifact.name.rpartition("-")[0])
     library = target.needs[0]
     env = sabotage(absent=(library.module,))
     ran = run_cli("bench", artifact, "--runs", 50, "--json", env=env)

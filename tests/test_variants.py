@@ -14,7 +14,7 @@ from edgevit.types import Checkpoint, DataChoice, Outcome, Preprocess, TrainConf
 from edgevit.vit.model import ViT
 
 PAIRS = [pipeline.Pair(t.name, recipe) for t in targets.all_targets() for recipe in t.recipes]
-WHOLE = {"executorch": 1, "executorch-coreml": 1, "executorch-vulkan": 1, "tflite": 0}
+WHOLE = {"executorch": 1, "executorch-coreml": 1, "executorch-vulkan": 1, "tflite": 0, "tflite-gpu": 0}
 """Nodes outside the delegate of a target that counts them: ExecuTorch counts the call itself."""
 DATA = DataChoice("digits", "held-out", "refuse")
 

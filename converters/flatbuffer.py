@@ -1,0 +1,72 @@
+"""The operators of a TFLite file as plain values, to be judged without a runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor: its place in the file, "FLOAT32", its shape; `constant` where the file holds its numbers."""
+
+    index: int
+    type: str
+    shape: tuple[int, ...]
+    constant: bool = False
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator, "CONV_2D", with its operands. `options` by their names in the schema; `axes` of a reduction."""
+
+    operator: str
+    inputs: tuple[Operand, ...]
+    outputs: tuple[Operand, ...]
+    options: dict[str, Any]
+    axes: tuple[int, ...] = ()
+
+
+def nodes(path: Path) -> tuple[Node, ...]:
+    """Every operator of the file, in order of execution. A constant that is only widened counts as the constant it is."""
+    model = flatbuffer_utils.read_model(str(path))
+    return tuple(found for graph in model.subgraphs for found in _nodes(model, graph))
+
+
+def _nodes(model: Any, graph: Any) -> list[Node]:
+    names = _names(schema.BuiltinOperator)
+    widened: set[int] = set()
+    found: list[Node] = []
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        inputs = [i for i in operator.inputs if i >= 0]
+        operands = tuple(_operand(model, graph, i, widened) for i in inputs)
+        if name == "DEQUANTIZE" and operands[0].constant:
+            widened |= set(operator.outputs)
+        outputs = tuple(_operand(model, graph, i, widened) for i in operator.outputs)
+        options = vars(operator.builtinOptions) if operator.builtinOptions else {}
+        axes = _integers(model, graph, inputs[1]) if name == "MEAN" else ()
+        found.append(Node(name, operands, outputs, options, axes))
+    return found
+
+
+def _operand(model: Any, graph: Any, index: int, widened: set[int]) -> Operand:
+    tensor = graph.tensors[index]
+    data = model.buffers[tensor.buffer].data
+    shape = () if tensor.shape is None else tuple(int(n) for n in tensor.shape)
+    constant = index in widened or (data is not None and len(data) > 0)
+    return Operand(int(index), _names(schema.TensorType)[tensor.type], shape, constant)
+
+
+def _integers(model: Any, graph: Any, index: int) -> tuple[int, ...]:
+    data = model.buffers[graph.tensors[index].buffer].data
+    return () if data is None else tuple(memoryview(bytes(data)).cast("i"))
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {number: name for name, number in vars(enumeration).items() if isinstance(number, int)}

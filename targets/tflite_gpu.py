@@ -1,0 +1,102 @@
+"""TFLite by LiteRT's GPU delegate on a phone; here, the same file on this machine's GPU or in LiteRT's interpreter on the CPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgevit.errors import LoadFailed
+from edgevit.types import Library, Runner, Target, Tolerance
+
+TARGET = Target(
+    name="tflite-gpu",
+    summary="TFLite for LiteRT's GPU delegate (ML Drift; TensorFlow Lite's older one has no exact GELU); images (1, H, W, 3)",
+    converter="tflite_gpu",
+    suffix=".tflite",
+    runtime="LiteRT interpreter on the CPU (where there is a GPU, LiteRT on that)",
+    recipes={"fp32": Tolerance(1e-4, 0.002, 0.998), "fp16": Tolerance(0.02, 0.005, 0.995)},
+    activations=False,
+    needs=(
+        Library("ai_edge_litert", "tflite"),
+        Library("litert_torch", "tflite"),
+        Library("ai_edge_quantizer", "tflite"),
+        Library("torchao", "tflite"),
+    ),
+    max_subgraphs=1,
+    max_outside=0,
+    not_here="a phone's GPU is not here, and a figure of this machine's CPU would say nothing of it",
+)
+
+
+class InterpretedRunner:
+    """The file in LiteRT's interpreter on the CPU: its answers are those of the file, its time is nobody's."""
+
+    where = "reference"
+    threads: int | None
+
+    def __init__(self, file: Path, threads: int | None) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.threads = threads or os.cpu_count() or 1
+        self._interpreter = Interpreter(str(file), num_threads=self.threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return np.concatenate([self._one(image) for image in channels_last(images)])
+
+    def _one(self, image: np.ndarray) -> np.ndarray:
+        self._interpreter.set_tensor(self._input, image[None])
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self._output))
+
+
+class AcceleratedRunner:
+    """The file on this machine's GPU: another one than a phone's, with the same delegate. One image at a time."""
+
+    where = "reference"
+    threads: int | None = None
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._inputs, self._outputs = model.create_input_buffers(0), model.create_output_buffers(0)
+        (output,) = model.get_output_tensor_details(next(iter(model.get_signature_list()))).values()
+        self._classes = int(output["shape"][-1])
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return np.stack([self._one(image) for image in channels_last(images)])
+
+    def _one(self, image: np.ndarray) -> np.ndarray:
+        self._inputs[0].write(image)
+        self._model.run_by_index(0, self._inputs, self._outputs)
+        return np.asarray(self._outputs[0].read(self._classes, np.float32))
+
+
+def channels_last(images: np.ndarray) -> np.ndarray:
+    """(N, 3, H, W) to (N, H, W, 3), as the file takes them."""
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+
+
+def load(file: Path, threads: int | None) -> Runner:
+    """Raises LoadFailed where there is a GPU whose delegate leaves a part of the file to the CPU."""
+    model = _on_gpu(file)
+    if model is None:
+        return InterpretedRunner(file, threads)
+    if not model.is_fully_accelerated():
+        raise LoadFailed("the GPU delegate of this machine takes only a part of the file")
+    return AcceleratedRunner(model)
+
+
+def _on_gpu(file: Path) -> Any:
+    """The compiled file; None where LiteRT finds no GPU."""
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+
+    try:
+        return CompiledModel.from_file(str(file), hardware_accel=HardwareAccelerator.GPU)
+    except RuntimeError:  # it says no more than that it failed: "No adapters found" goes to stderr alone
+        return None
