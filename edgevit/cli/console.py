@@ -78,7 +78,7 @@ def _coloured(cell: str) -> Text:
 
 @contextlib.contextmanager
 def progress() -> Iterator[Progress]:
-    """A Progress that shows one bar per label on a terminal; elsewhere, `_Lines` prints a line per label."""
+    """A Progress that shows a bar for each work on a terminal; elsewhere, `_Lines` prints a line per label."""
     if _err.is_terminal:
         with _bars() as bars:
             yield bars
@@ -87,7 +87,7 @@ def progress() -> Iterator[Progress]:
         try:
             yield lines
         finally:
-            lines.waiting.cancel()
+            lines.stop()
 
 
 @contextlib.contextmanager
@@ -97,41 +97,71 @@ def _bars() -> Iterator[Progress]:
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     with RichProgress(*columns, console=_err, transient=True) as bars:
-        current: list[tuple[str, TaskID]] = []
+        yield _Bars(bars)
 
-        def show(label: str, done: float, total: float | None) -> None:
-            if not current or current[0][0] != label:
-                if current:
-                    bars.remove_task(current.pop()[1])
-                current.append((label, bars.add_task(plain(label).plain, total=total)))
-            bars.update(current[0][1], completed=done, total=total)
 
-        yield show
+def _lane(label: str) -> str:
+    """Which of several works at once a label is of: NAME in "NAME: label", and nothing where there is one work only."""
+    return label.partition(": ")[0] if ": " in label else ""
+
+
+class _Bars:
+    """A bar for each work that runs, with what it does now."""
+
+    def __init__(self, bars: RichProgress) -> None:
+        self.bars = bars
+        self.shown: dict[str, tuple[str, TaskID]] = {}
+
+    def __call__(self, label: str, done: float, total: float | None) -> None:
+        if label in self.shown and done == total:  # the work of that name is over
+            self._remove(label)
+            return
+        lane = _lane(label)
+        if self.shown.get(lane, ("",))[0] != label:
+            self._remove(lane)
+            self._remove("")
+            self.shown[lane] = (label, self.bars.add_task(plain(label).plain, total=total))
+        self.bars.update(self.shown[lane][1], completed=done, total=total)
+
+    def _remove(self, lane: str) -> None:
+        if lane in self.shown:
+            self.bars.remove_task(self.shown.pop(lane)[1])
 
 
 class _Lines:
-    """A line when a label is done, with the time it took from a second on.
+    """A line when a label is done, with the time it took from a second on; of several works at once each has its own clock.
 
     What has no end is named once it has lasted a while, so that nobody takes it for a standstill.
     """
 
     def __init__(self) -> None:
-        self.label, self.started = "", 0.0
-        self.waiting = threading.Timer(0, note)
+        self.works: dict[str, tuple[str, float]] = {}
+        self.began: dict[str, float] = {}
+        self.waiting: dict[str, threading.Timer] = {}
 
     def __call__(self, label: str, done: float, total: float | None) -> None:
         now = time.monotonic()
-        if label != self.label:
-            self.label, self.started = label, now
-            self._wait(label, total)
+        over = label in self.began and done == total
+        lane = label if over else _lane(label)
+        if over:
+            self.works[lane] = (label, self.began.pop(lane))
+            self._wait(lane, label, total)
+        elif self.works.get(lane, ("",))[0] != label:
+            self.works[lane] = (label, now)
+            self.began.setdefault(lane, now)
+            self._wait(lane, label, total)
         if total is not None and done >= total:
-            took = now - self.started
+            took = now - self.works.pop(lane)[1]
             note(f"{label}: done" + (f" in {took:.0f} s" if took >= 1 else ""))
-            self.label = ""
 
-    def _wait(self, label: str, total: float | None) -> None:
-        self.waiting.cancel()
+    def _wait(self, lane: str, label: str, total: float | None) -> None:
+        if lane in self.waiting:
+            self.waiting.pop(lane).cancel()
         if total is None:
-            self.waiting = threading.Timer(LASTS, note, (label,))
-            self.waiting.daemon = True
-            self.waiting.start()
+            self.waiting[lane] = threading.Timer(LASTS, note, (label,))
+            self.waiting[lane].daemon = True
+            self.waiting[lane].start()
+
+    def stop(self) -> None:
+        for waiting in self.waiting.values():
+            waiting.cancel()

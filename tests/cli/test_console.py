@@ -51,8 +51,9 @@ def _lines(*steps: tuple[str, float, float | None]) -> None:
     lines = console._Lines()
     for step in steps:
         lines(*step)
-        lines.waiting.join(0.2)
-    lines.waiting.cancel()
+        for waiting in list(lines.waiting.values()):
+            waiting.join(0.2)
+    lines.stop()
 
 
 def test_what_has_no_end_is_named_once_it_lasts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
