@@ -11,7 +11,7 @@ import typer
 from edgevit.cli import console, figures
 from edgevit.cli.app import command
 from edgevit.cli.learn import show_trained
-from edgevit.cli.options import Data, Force, Json, OnBad, Split
+from edgevit.cli.options import Data, Force, Jobs, Json, NoCache, OnBad, Split
 from edgevit.errors import EdgevitError
 from edgevit.types import Artifact, Latency, Outcome
 
@@ -29,19 +29,23 @@ def export(
     data: Data = None,
     split: Split = "auto",
     on_bad_image: OnBad = "refuse",
+    jobs: Jobs = None,
+    no_cache: NoCache = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Quantize, convert and check: one artifact for each target and recipe."""
+    """Quantize, convert and check: one artifact for each target and recipe. What has not changed since is not done again."""
+    from edgevit import cache as caches
     from edgevit import checkpoint as checkpoints
     from edgevit import pipeline
 
     wanted = pipeline.pairs(target, recipe)
     choice = pipeline.choose_data(checkpoints.read(checkpoint), data, split, on_bad_image)
+    cache = None if no_cache else caches.opened(console.note)
     made = []
     with console.progress() as progress:
-        for artifact in pipeline.export(checkpoint, wanted, choice, out, force, progress):
-            console.note(f"{artifact.target}-{artifact.recipe}: {artifact.outcome.value}")
+        for artifact in pipeline.export(checkpoint, wanted, choice, out, force, progress, jobs, cache):
+            console.note(f"{figures.name(artifact)}: {artifact.outcome.value}{figures.reused(artifact)}")
             made.append(artifact)
     console.json(made) if json else _show_artifacts(made)
     _leave_unless_passed(made)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +58,17 @@ def _spread(classes: Mapping[int, int]) -> list[int]:
     return [i for _, i in ranked[:GOLDEN_IMAGES]]
 
 
+def identity(checkpoint: Path, data: DataChoice, progress: Progress) -> str:
+    """sha256 of the chosen images as they reach the model: their pixels, names, classes, and which cannot be read."""
+    chosen = loader(checkpoints.read(checkpoint), data)
+    digest = hashlib.sha256()
+    for pixels, classes in chosen.batches(BATCH, progress, "reading images"):
+        digest.update(hashlib.sha256(pixels.tobytes()).digest() + hashlib.sha256(classes.tobytes()).digest())
+    words = [chosen.split, list(chosen.images.names), sorted(chosen.skipped)]
+    digest.update(json.dumps(words).encode())
+    return digest.hexdigest()
+
+
 PROVING = 4
 """Golden images on which the rewrites of a conversion are proven."""
 
@@ -83,8 +96,13 @@ def convert(checkpoint: Path, references: Path, target: str, recipe: str, into: 
     return converters.convert(place.converter, model, chosen, images, into, progress)
 
 
-def check(artifact: Artifact, references: Path, data: DataChoice, checkpoint: Path, progress: Progress) -> CheckResult:
-    """Run an artifact on the golden batch and on the chosen images, beside the checkpoint's answers in `references`."""
+def check(
+    artifact: Artifact, references: Path, data: DataChoice, checkpoint: Path, into: Path, progress: Progress
+) -> CheckResult:
+    """Run an artifact on the golden batch and on the chosen images, beside the checkpoint's answers in `references`.
+
+    The golden batch with the artifact's own logits is written into `into`.
+    """
     import safetensors.numpy
 
     import targets
@@ -94,15 +112,14 @@ def check(artifact: Artifact, references: Path, data: DataChoice, checkpoint: Pa
     golden = artifacts.read_golden(references, artifact.config)
     expected = safetensors.numpy.load_file(references / "reference.safetensors")
     chosen = loader(checkpoints.read(checkpoint), data)
-    progress(f"loading {artifact.target}-{artifact.recipe}", 0, None)
+    progress("loading", 0, None)
     runner = load(artifact)
-    progress(f"running {artifact.target}-{artifact.recipe}", 0, None)
+    progress("running", 0, None)
     answered = runner(golden.images)
-    label = f"answers of {artifact.target}-{artifact.recipe}"
-    logits, classes = outputs(runner, chosen, progress, label)
+    logits, classes = outputs(runner, chosen, progress, "answers")
     if not np.array_equal(classes, expected["classes"]):
         raise BadInput(f"the images of {data.spec} changed while they were read")
-    artifacts.write_golden(references, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32)))
+    artifacts.write_golden(into, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32)))
     tolerance = targets.get(artifact.target).recipes[artifact.recipe]
     error = relative_error(answered, golden.logits)
     result = compare(logits, expected["logits"], classes, error, tolerance, runner.where)
