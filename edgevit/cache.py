@@ -88,7 +88,19 @@ def opened(say: Callable[[str], None]) -> Cache | None:
     if owner.st_uid != os.getuid() or owner.st_mode & 0o002:
         say(f"no cache: others may write there: {root}; nothing is reused")
         return None
-    return Cache(stages, limit_bytes(), say)
+    return Cache(stages, limit_bytes(), _once(say))
+
+
+def _once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """The same words once: a full disk is full for every stage."""
+    said: set[str] = set()
+
+    def new(words: str) -> None:
+        if words not in said:
+            said.add(words)
+            say(words)
+
+    return new
 
 
 @dataclass(frozen=True)

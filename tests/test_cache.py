@@ -210,6 +210,16 @@ def test_a_place_that_others_may_write_is_not_used(tmp_path: Path, said: list[st
     assert caches.opened(said.append) is None and "others may write there" in said[0]
 
 
+def test_the_same_trouble_is_told_once(source: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEVIT_CACHE", str(tmp_path / "c"))
+    cache = caches.opened(said.append)
+    assert cache
+    shutil.rmtree(cache.stages)
+    for name in (ONE, OTHER):
+        cache.keep(name, _entry(source), source)
+    assert len(said) == 1 and said[0].startswith("not kept in the cache: no such file or directory")
+
+
 def test_a_key_is_of_the_values_and_not_of_their_order() -> None:
     assert caches.key({"a": 1, "b": Path("x")}) == caches.key({"b": Path("x"), "a": 1}) != caches.key({"a": 1, "b": Path("y")})
 

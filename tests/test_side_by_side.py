@@ -129,7 +129,7 @@ def test_progress_is_named_and_told_by_the_first_thread_alone() -> None:
         said.append((label, threading.current_thread()))
 
     list(in_order([_work("a", speak)], PLENTY, hear))
-    assert said == [("a: converting", threading.current_thread()), ("a", threading.current_thread())]
+    assert said == [("a: converting", threading.current_thread()), ("a: ", threading.current_thread())]
 
 
 def _sleep(flag: Path, how: str, progress: Progress, children: Children) -> str:

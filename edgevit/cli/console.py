@@ -100,28 +100,28 @@ def _bars() -> Iterator[Progress]:
         yield _Bars(bars)
 
 
-def _lane(label: str) -> str:
-    """Which of several works at once a label is of: NAME in "NAME: label", and nothing where there is one work only."""
-    return label.partition(": ")[0] if ": " in label else ""
+def _lane(label: str) -> tuple[str, str]:
+    """Which of several works at once a label is of, and what it does: "NAME: label". No name where there is one work only."""
+    name, colon, what = label.partition(": ")
+    return (name, what) if colon else ("", label)
 
 
 class _Bars:
-    """A bar for each work that runs, with what it does now."""
+    """A bar for each work that runs, with what it does now. A work that does nothing any more is over."""
 
     def __init__(self, bars: RichProgress) -> None:
         self.bars = bars
         self.shown: dict[str, tuple[str, TaskID]] = {}
 
     def __call__(self, label: str, done: float, total: float | None) -> None:
-        if label in self.shown and done == total:  # the work of that name is over
-            self._remove(label)
-            return
-        lane = _lane(label)
-        if self.shown.get(lane, ("",))[0] != label:
+        lane, what = _lane(label)
+        if self.shown.get(lane, ("",))[0] != what:
             self._remove(lane)
             self._remove("")
-            self.shown[lane] = (label, self.bars.add_task(plain(label).plain, total=total))
-        self.bars.update(self.shown[lane][1], completed=done, total=total)
+            if what:
+                self.shown[lane] = (what, self.bars.add_task(plain(label).plain, total=total))
+        if what:
+            self.bars.update(self.shown[lane][1], completed=done, total=total)
 
     def _remove(self, lane: str) -> None:
         if lane in self.shown:
@@ -129,28 +129,23 @@ class _Bars:
 
 
 class _Lines:
-    """A line when a label is done, with the time it took from a second on; of several works at once each has its own clock.
+    """A line when a label is done, with the time it took from a second on; each of several works has its own clock.
 
-    What has no end is named once it has lasted a while, so that nobody takes it for a standstill.
+    What has no end is named once it has lasted a while, so that nobody takes it for a standstill. That a work is over is said by
+    whoever knows how it came out.
     """
 
     def __init__(self) -> None:
         self.works: dict[str, tuple[str, float]] = {}
-        self.began: dict[str, float] = {}
         self.waiting: dict[str, threading.Timer] = {}
 
     def __call__(self, label: str, done: float, total: float | None) -> None:
         now = time.monotonic()
-        over = label in self.began and done == total
-        lane = label if over else _lane(label)
-        if over:
-            self.works[lane] = (label, self.began.pop(lane))
+        lane, what = _lane(label)
+        if self.works.get(lane, ("",))[0] != what:
+            self.works[lane] = (what, now)
             self._wait(lane, label, total)
-        elif self.works.get(lane, ("",))[0] != label:
-            self.works[lane] = (label, now)
-            self.began.setdefault(lane, now)
-            self._wait(lane, label, total)
-        if total is not None and done >= total:
+        if what and total is not None and done >= total:
             took = now - self.works.pop(lane)[1]
             note(f"{label}: done" + (f" in {took:.0f} s" if took >= 1 else ""))
 

@@ -60,7 +60,7 @@ def room(jobs: int | None, expected: Sequence[int], free: int | None, cores: int
 def in_order(works: Sequence[Work[T]], place: Room, progress: Progress) -> Iterator[T]:
     """Do all of them, and yield what each gives in the order of `works`. What one raises stops all, and is raised here.
 
-    `progress` is called by this thread alone, with "NAME: " before each label, and with NAME when a work is done.
+    `progress` is called by this thread alone, with "NAME: " before each label, and with that alone when a work is over.
     """
     crew: _Crew[T] = _Crew(works, place)
     done: dict[int, T] = {}
@@ -129,6 +129,6 @@ class _Crew(Generic[T]):
         def say(done: dict[int, T], progress: Progress) -> None:
             self.running.pop(number)[0].join()
             done[number] = result
-            progress(self.works[number].name, 1, 1)
+            progress(f"{self.works[number].name}: ", 1, 1)
 
         return say
