@@ -57,6 +57,7 @@ def test_the_second_export_converts_and_checks_nothing(export: Callable[..., Any
     ran, second = export(mishap=f"{ABORTS};targets.null:load:1:abort")
     assert (first["outcome"], second["outcome"], ran.returncode) == ("PASS", "PASS", 0)
     assert (first["reused"], second["reused"]) == ([], ["convert", "check"])
+    assert "answers of the checkpoint, unchanged and reused: done" in ran.stderr
     assert "null-fp32: PASS (unchanged, reused: convert, check)" in ran.stderr
     assert {k: v for k, v in first.items() if k != "reused"} == {k: v for k, v in second.items() if k != "reused"}
     made = artifacts.verify(artifacts.read(tmp_path / "out" / "null-fp32"))

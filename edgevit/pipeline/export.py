@@ -77,8 +77,8 @@ def export(
         references.mkdir()
         able = any(not targets.missing(targets.get(pair.target)) for pair in wanted)
         stages = reuse.stages(source, data, cache if able else None, progress)
-        if able:
-            stages.reference(references, progress)
+        if able and stages.reference(references, progress).reused:
+            progress("answers of the checkpoint, unchanged and reused", 1, 1)
         yield from _side_by_side(Exports(stages, out, force, references), wanted, jobs, progress)
 
 
