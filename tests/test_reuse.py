@@ -78,7 +78,7 @@ def test_a_damaged_entry_is_made_again_and_said(export: Callable[..., Any], kept
     for file in kept.rglob("model.null"):
         file.write_bytes(file.read_bytes()[:-1] + b"x")
     ran, found = export()
-    assert ran.returncode == 0 and found["reused"] == ["check"] and "damaged in the cache, made again" in ran.stderr
+    assert ran.returncode == 0 and "convert" not in found["reused"] and "damaged in the cache, made again" in ran.stderr
     _, found = export(mishap=ABORTS)
     assert found["reused"] == ["convert", "check"]
 
