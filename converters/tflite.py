@@ -12,6 +12,7 @@ from torch import Tensor
 
 from converters.linear import dequantized
 from converters.rewrite.answers import SLICED_ANSWERS
+from converters.rewrite.attention import BATCHED_ATTENTION, LAST_BLOCK_ASKS_LESS, Q_K_V_APART
 from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.norms import GAIN_FIRST_NORM
 from converters.rewrite.rewriting import rewritten
@@ -19,7 +20,7 @@ from edgevit.types import Delegation, Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 FILE = "model.tflite"
-REWRITES = (*CONSTANTS, SLICED_ANSWERS, GAIN_FIRST_NORM)
+REWRITES = (*CONSTANTS, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION, GAIN_FIRST_NORM)
 
 
 def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import targets
+from edgevit import cache as caches
 from edgevit import stage
 from edgevit.errors import EdgevitError
 from edgevit.types import Progress, silent
@@ -31,12 +32,19 @@ def examine(progress: Progress = silent) -> list[Finding]:
         for library in target.needs:
             here, extra = version(library.module), f"pip install 'edgevit[{library.extra}]'"
             found.append(Finding(f"{target.name}: {library.module}", here or "not installed", bool(here), "" if here else extra))
-    found.append(_tflite_support())
+    found += [_tflite_support(), _cache()]
     free = shutil.disk_usage(Path.cwd()).free
     found.append(
         Finding("free space here", f"{free / 1e9:.0f} GB", free > 5e9, "" if free > 5e9 else "an export needs up to 5 GB")
     )
     return found
+
+
+def _cache() -> Finding:
+    place = caches.place()
+    if place is None:
+        return Finding("cache", "nowhere", False, "set HOME, XDG_CACHE_HOME or EDGEVIT_CACHE")
+    return Finding("cache", f"{caches.held(place)[1] / 1e6:.0f} MB in {place}", True)
 
 
 def _torch(progress: Progress) -> Finding:

@@ -56,30 +56,69 @@ class Finished(Generic[T]):
     peak_bytes: int
 
 
+class Children:
+    """The children that several threads wait for: one word stops them all, and none starts after it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def run(self, job: str, returns: type[T], progress: Progress, **arguments: object) -> Finished[T]:
+        """As `run` below, from a thread that lives as long as the child: it dies with the thread that started it."""
+        started = time.monotonic()
+        progress(f"starting to {job.rpartition(':')[2]}", 0, None)
+        scratch = tempfile.TemporaryDirectory(prefix="edgevit-stage-", ignore_cleanup_errors=True)
+        with scratch, tempfile.TemporaryFile("w+b") as log:
+            child, messages = _start(job, arguments, log, scratch.name)
+            try:
+                self._add(child)
+                last, doing = _listen(messages, progress)
+                child.wait()
+                self._go_on()
+            except BaseException:
+                _stop(child)
+                raise
+            finally:
+                self._remove(child)
+                messages.close()
+                if child.stdin:
+                    child.stdin.close()
+            if last is None or "result" not in last:
+                raise _failure(job, child.returncode, last, doing, log)
+        value = msgspec.convert(last["result"], returns, dec_hook=record._rich)
+        return Finished(value, time.monotonic() - started, last["peak_bytes"])
+
+    def _add(self, child: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._running.add(child)
+        self._go_on()
+
+    def _remove(self, child: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._running.discard(child)
+
+    def _go_on(self) -> None:
+        """Raise KeyboardInterrupt once they were stopped: whoever waits for one of them ends as by Ctrl-C, in order."""
+        if self._stopped:
+            raise KeyboardInterrupt
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            running = tuple(self._running)
+        for child in running:
+            child.terminate()
+        for child in running:
+            _stop(child)
+
+
 def run(job: str, returns: type[T], progress: Progress = silent, **arguments: object) -> Finished[T]:
     """Run `job` ("module:function") in a child. An error of ours is raised here as itself; any other as StageFailed.
 
     The raised error's `log` holds the end of what the child printed.
     """
-    started = time.monotonic()
-    progress(f"starting to {job.rpartition(':')[2]}", 0, None)
-    scratch = tempfile.TemporaryDirectory(prefix="edgevit-stage-", ignore_cleanup_errors=True)
-    with scratch, tempfile.TemporaryFile("w+b") as log:
-        child, messages = _start(job, arguments, log, scratch.name)
-        try:
-            last, doing = _listen(messages, progress)
-            child.wait()
-        except BaseException:
-            _stop(child)
-            raise
-        finally:
-            messages.close()
-            if child.stdin:
-                child.stdin.close()
-        if last is None or "result" not in last:
-            raise _failure(job, child.returncode, last, doing, log)
-    value = msgspec.convert(last["result"], returns, dec_hook=record._rich)
-    return Finished(value, time.monotonic() - started, last["peak_bytes"])
+    return Children().run(job, returns, progress, **arguments)
 
 
 def _start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import sys
 from pathlib import Path
 
 import edgevit
+
+PACKAGES = ("edgevit", "quantize", "converters", "targets")
 
 
 def version(package: str) -> str | None:
@@ -23,6 +28,19 @@ def versions(*packages: str) -> dict[str, str]:
     """edgevit's, Python's, and those of the named packages that are installed."""
     found = {"edgevit": edgevit.__version__, "python": platform.python_version()}
     return found | {package: v for package in packages if (v := version(package))}
+
+
+@functools.cache
+def sources() -> str:
+    """sha256 of every source file of edgevit, whose changes no version tells."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(package)
+        for folder in map(Path, (spec.submodule_search_locations or ()) if spec else ()):
+            for file in sorted(folder.rglob("*.py")):
+                digest.update(f"{package}/{file.relative_to(folder).as_posix()}\0".encode())
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def machine() -> str:

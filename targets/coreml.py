@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevit.types import Library, Runner, Target, Tolerance
+from edgevit.types import Footprint, Library, Runner, Target, Tolerance
 
 TARGET = Target(
     name="coreml",
@@ -22,6 +22,7 @@ TARGET = Target(
     },
     activations=False,
     needs=(Library("coremltools", "coreml"), Library("torchao", "coreml")),
+    footprint=Footprint(460 << 20, 5.1),
     not_here="" if sys.platform == "darwin" else "Core ML runs on Apple's systems only",
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgevit.errors import NoRuntime
-from edgevit.types import Library, Target, Tolerance
+from edgevit.types import Footprint, Library, Target, Tolerance
 
 TARGET = Target(
     name="executorch",
@@ -19,6 +19,7 @@ TARGET = Target(
     recipes={"fp32": Tolerance(1e-4, 0.002, 0.998), "int8": Tolerance(0.1, 0.005, 0.99)},
     activations=True,
     needs=(Library("executorch", "executorch"), Library("torchao", "executorch")),
+    footprint=Footprint(540 << 20, 5.3),
     max_subgraphs=1,
     max_outside=1,  # the call of the delegate itself
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevit.types import Library, Target, Tolerance
+from edgevit.types import Footprint, Library, Target, Tolerance
 
 TARGET = Target(
     name="tflite",
@@ -23,6 +23,7 @@ TARGET = Target(
         Library("ai_edge_quantizer", "tflite"),
         Library("torchao", "tflite"),
     ),
+    footprint=Footprint(690 << 20, 6.1),
     max_subgraphs=1,
     max_outside=0,
 )

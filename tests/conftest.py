@@ -90,7 +90,11 @@ def _command(*args: object) -> list[str]:
 
 
 def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    return {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(env or {})}
+    """Each command has a cache of its own, unless the test gives it one: a mishap must not find what a better run left."""
+    given = {"NO_COLOR": "1", "COLUMNS": "200", **(env or {})}
+    if "EDGEVIT_CACHE" not in given:
+        given["EDGEVIT_CACHE"] = tempfile.mkdtemp(prefix="cache-")
+    return {**os.environ, **given}
 
 
 @pytest.fixture(scope="session", autouse=True)

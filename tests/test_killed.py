@@ -207,3 +207,16 @@ def test_an_export_that_is_stopped_leaves_the_artifact_before(
     assert ran.returncode == 0, ran.stderr
     assert os.listdir(out) == ["null-fp32"] and json.loads(ran.stdout)[0]["outcome"] == "PASS"
     assert artifacts.verify(artifacts.read(exported_before))
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one core makes one at a time")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["Ctrl-C", "SIGTERM", "kill -9"])
+def test_two_conversions_at_once_are_both_stopped(
+    stopped: Callable[..., str], checkpoint: Path, number: signal.Signals, tmp_path: Path
+) -> None:
+    """No process of either is left, as `stopped` holds, and no file but those that nobody could remove."""
+    out = tmp_path / "out"
+    recipes = ("--recipe", "fp32", "--recipe", "fp16", "--jobs", 2)
+    stopped("converters.null:halfway:1", number, "export", checkpoint, "--target", "null", *recipes, "--out", out)
+    left = sorted(name.partition(".")[2].partition(".")[0] for name in os.listdir(out))
+    assert left == (["null-fp16", "null-fp32"] if number is signal.SIGKILL else [])

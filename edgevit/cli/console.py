@@ -78,7 +78,7 @@ def _coloured(cell: str) -> Text:
 
 @contextlib.contextmanager
 def progress() -> Iterator[Progress]:
-    """A Progress that shows one bar per label on a terminal; elsewhere, `_Lines` prints a line per label."""
+    """A Progress that shows a bar for each work on a terminal; elsewhere, `_Lines` prints a line per label."""
     if _err.is_terminal:
         with _bars() as bars:
             yield bars
@@ -87,7 +87,7 @@ def progress() -> Iterator[Progress]:
         try:
             yield lines
         finally:
-            lines.waiting.cancel()
+            lines.stop()
 
 
 @contextlib.contextmanager
@@ -97,41 +97,66 @@ def _bars() -> Iterator[Progress]:
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     with RichProgress(*columns, console=_err, transient=True) as bars:
-        current: list[tuple[str, TaskID]] = []
+        yield _Bars(bars)
 
-        def show(label: str, done: float, total: float | None) -> None:
-            if not current or current[0][0] != label:
-                if current:
-                    bars.remove_task(current.pop()[1])
-                current.append((label, bars.add_task(plain(label).plain, total=total)))
-            bars.update(current[0][1], completed=done, total=total)
 
-        yield show
+def _lane(label: str) -> tuple[str, str]:
+    """Which of several works at once a label is of, and what it does: "NAME: label". No name where there is one work only."""
+    name, colon, what = label.partition(": ")
+    return (name, what) if colon else ("", label)
+
+
+class _Bars:
+    """A bar for each work that runs, with what it does now. A work that does nothing any more is over."""
+
+    def __init__(self, bars: RichProgress) -> None:
+        self.bars = bars
+        self.shown: dict[str, tuple[str, TaskID]] = {}
+
+    def __call__(self, label: str, done: float, total: float | None) -> None:
+        lane, what = _lane(label)
+        if self.shown.get(lane, ("",))[0] != what:
+            self._remove(lane)
+            self._remove("")
+            if what:
+                self.shown[lane] = (what, self.bars.add_task(plain(label).plain, total=total))
+        if what:
+            self.bars.update(self.shown[lane][1], completed=done, total=total)
+
+    def _remove(self, lane: str) -> None:
+        if lane in self.shown:
+            self.bars.remove_task(self.shown.pop(lane)[1])
 
 
 class _Lines:
-    """A line when a label is done, with the time it took from a second on.
+    """A line when a label is done, with the time it took from a second on; each of several works has its own clock.
 
-    What has no end is named once it has lasted a while, so that nobody takes it for a standstill.
+    What has no end is named once it has lasted a while, so that nobody takes it for a standstill. That a work is over is said by
+    whoever knows how it came out.
     """
 
     def __init__(self) -> None:
-        self.label, self.started = "", 0.0
-        self.waiting = threading.Timer(0, note)
+        self.works: dict[str, tuple[str, float]] = {}
+        self.waiting: dict[str, threading.Timer] = {}
 
     def __call__(self, label: str, done: float, total: float | None) -> None:
         now = time.monotonic()
-        if label != self.label:
-            self.label, self.started = label, now
-            self._wait(label, total)
-        if total is not None and done >= total:
-            took = now - self.started
+        lane, what = _lane(label)
+        if self.works.get(lane, ("",))[0] != what:
+            self.works[lane] = (what, now)
+            self._wait(lane, label, total)
+        if what and total is not None and done >= total:
+            took = now - self.works.pop(lane)[1]
             note(f"{label}: done" + (f" in {took:.0f} s" if took >= 1 else ""))
-            self.label = ""
 
-    def _wait(self, label: str, total: float | None) -> None:
-        self.waiting.cancel()
+    def _wait(self, lane: str, label: str, total: float | None) -> None:
+        if lane in self.waiting:
+            self.waiting.pop(lane).cancel()
         if total is None:
-            self.waiting = threading.Timer(LASTS, note, (label,))
-            self.waiting.daemon = True
-            self.waiting.start()
+            self.waiting[lane] = threading.Timer(LASTS, note, (label,))
+            self.waiting[lane].daemon = True
+            self.waiting[lane].start()
+
+    def stop(self) -> None:
+        for waiting in self.waiting.values():
+            waiting.cancel()

@@ -29,6 +29,11 @@ def name(artifact: Artifact) -> str:
     return f"{artifact.target}-{artifact.recipe}"
 
 
+def reused(artifact: Artifact) -> str:
+    """What of it was not done again, in brackets; empty where all was."""
+    return f" (unchanged, reused: {', '.join(artifact.reused)})" if artifact.reused else ""
+
+
 def _percent(fraction: float | None) -> str:
     return "none" if fraction is None else f"{100 * fraction:.2f}"
 
@@ -50,6 +55,8 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
         )
     if whose := [name(a) for a in artifacts if a.same_integers]:
         notes.append(f"same integers as the recipe's, looked up in the file: {', '.join(whose)}")
+    if whose := [f"{name(a)} ({', '.join(a.reused)})" for a in artifacts if a.reused]:
+        notes.append(f"unchanged since an earlier export, and reused from the cache: {', '.join(whose)}")
     notes += [f"skipped, unreadable: {image}" for image in sorted({image for a in artifacts for image in a.skipped})]
     for runtime in sorted({f"{a.where}: {a.runtime}" for a in artifacts if a.runtime and a.where != "none"}):
         notes.append(f"run on {runtime}")

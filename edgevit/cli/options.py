@@ -28,6 +28,12 @@ Split = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there, once the new one is whole.")]
 
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, help="Most artifacts made at once. Default: as many as cores and memory hold."),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Do every stage anew, and keep nothing for the next time.")]
+
 
 def size(text: str | None) -> Size | None:
     """Pixels: 224 for a square, 192x256 for height x width. Raises BadInput."""

@@ -1,4 +1,4 @@
-"""The commands that show what there is: targets, recipes, models, doctor."""
+"""The commands that show what there is: targets, recipes, models, doctor, cache."""
 
 from __future__ import annotations
 
@@ -113,3 +113,19 @@ def doctor(json: bool = Json) -> None:
         return
     rows = [[f.what, f.found, f.advice] for f in findings]
     console.table("This machine", ("what", "found", "advice"), rows)
+
+
+@command
+def cache(clear: bool = typer.Option(False, "--clear", help="Remove all of it."), json: bool = Json) -> None:
+    """What earlier exports left to be reused: where it is, and how large."""
+    from edgevit import cache as caches
+
+    place = caches.place()
+    if place is None:
+        raise BadInput("no cache: HOME, XDG_CACHE_HOME and EDGEVIT_CACHE name no folder", "set one of them")
+    count, size_ = caches.clear(place) if clear else caches.held(place)
+    if json:
+        console.json({"folder": str(place), "cleared": clear, "entries": count, "bytes": size_, "limit": caches.limit_bytes()})
+        return
+    what = f"{count} entries, {size_ / 1e6:.1f} MB"
+    console.out(f"{place}: {what} removed" if clear else f"{place}: {what} of at most {caches.limit_bytes() / 1e9:g} GB")

@@ -11,7 +11,7 @@ import typer
 from edgevit.cli import console, figures
 from edgevit.cli.app import command
 from edgevit.cli.learn import show_trained
-from edgevit.cli.options import Data, Force, Json, OnBad, Split
+from edgevit.cli.options import Data, Force, Jobs, Json, NoCache, OnBad, Split
 from edgevit.errors import EdgevitError
 from edgevit.types import Artifact, Latency, Outcome
 
@@ -29,13 +29,17 @@ def export(
     data: Data = None,
     split: Split = "auto",
     on_bad_image: OnBad = "refuse",
+    jobs: Jobs = None,
+    no_cache: NoCache = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Quantize, convert and check: one artifact for each target and recipe. Exit code 0 says that every one passed.
+    """Quantize, convert and check: one artifact for each target and recipe. What has not changed since is not done again.
 
-    What nothing on this machine can run is made and kept, its answers are UNCHECKED, and the exit code is 1.
+    Exit code 0 says that every one passed. What nothing on this machine can run is made and kept, its answers are UNCHECKED,
+    and the exit code is 1.
     """
+    from edgevit import cache as caches
     from edgevit import checkpoint as checkpoints
     from edgevit import pipeline
 
@@ -43,10 +47,11 @@ def export(
     choice = pipeline.choose_data(checkpoints.read(checkpoint), data, split, on_bad_image)
     for place in pipeline.left_out(target):
         console.note(f"all leaves {place.name} out: {place.by_name_only}; --target {place.name} makes it")
+    cache = None if no_cache else caches.opened(console.note)
     made = []
     with console.progress() as progress:
-        for artifact in pipeline.export(checkpoint, wanted, choice, out, force, progress):
-            console.note(f"{artifact.target}-{artifact.recipe}: {artifact.outcome.value}")
+        for artifact in pipeline.export(checkpoint, wanted, choice, out, force, progress, jobs, cache):
+            console.note(f"{figures.name(artifact)}: {artifact.outcome.value}{figures.reused(artifact)}")
             made.append(artifact)
     console.json(made) if json else _show_artifacts(made)
     _leave_unless_passed(made)

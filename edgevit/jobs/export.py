@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,8 @@ from edgevit.jobs.answers import BATCH, load, loader, outputs, torch_runner
 from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Runner
 
 GOLDEN_IMAGES = 16
+REFERENCE = "reference.safetensors"
+"""The checkpoint's logits on the chosen images, and their classes."""
 NAMED = 3
 
 
@@ -31,7 +35,7 @@ def reference(checkpoint: Path, data: DataChoice, into: Path, progress: Progress
     record, model = checkpoints.load(checkpoint)
     runner, chosen = torch_runner(model), loader(record, data)
     logits, classes = outputs(runner, chosen, progress, "answers of the checkpoint")
-    (into / "reference.safetensors").write_bytes(safetensors.numpy.save({"logits": logits, "classes": classes}))
+    (into / REFERENCE).write_bytes(safetensors.numpy.save({"logits": logits, "classes": classes}))
     images = Loader(chosen.images.take(_spread(_readable(chosen))), record.preprocess)
     golden, golden_classes = (np.concatenate(parts) for parts in zip(*images.normalised(BATCH), strict=True))
     artifacts.write_golden(into, Golden(golden, golden_classes, runner(golden)))
@@ -54,6 +58,17 @@ def _spread(classes: Mapping[int, int]) -> list[int]:
         seen[number] += 1
     ranked.sort()
     return [i for _, i in ranked[:GOLDEN_IMAGES]]
+
+
+def identity(checkpoint: Path, data: DataChoice, progress: Progress) -> str:
+    """sha256 of the chosen images as they reach the model: their pixels, names, classes, and which cannot be read."""
+    chosen = loader(checkpoints.read(checkpoint), data)
+    digest = hashlib.sha256()
+    for pixels, classes in chosen.batches(BATCH, progress, "reading images"):
+        digest.update(hashlib.sha256(pixels.tobytes()).digest() + hashlib.sha256(classes.tobytes()).digest())
+    words = [chosen.split, list(chosen.images.names), sorted(chosen.skipped)]
+    digest.update(json.dumps(words).encode())
+    return digest.hexdigest()
 
 
 PROVING = 4
@@ -85,45 +100,49 @@ def convert(checkpoint: Path, references: Path, target: str, recipe: str, into: 
     return dataclasses.replace(made, delegation=counted) if counted else made
 
 
-def check(artifact: Artifact, references: Path, data: DataChoice, checkpoint: Path, progress: Progress) -> CheckResult:
+def check(
+    artifact: Artifact, references: Path, data: DataChoice, checkpoint: Path, into: Path, progress: Progress
+) -> CheckResult:
     """Run an artifact on the golden batch and on the chosen images, beside the checkpoint's answers in `references`.
 
-    Where nothing here runs it, look at its integers all the same.
+    The golden batch with the artifact's own logits is written into `into`. Where nothing here runs it, its integers are looked up
+    all the same.
     """
     assert artifact.config
     golden = artifacts.read_golden(references, artifact.config)
-    progress(f"loading {artifact.target}-{artifact.recipe}", 0, None)
+    progress("loading", 0, None)
     try:
         runner = load(artifact)
     except NoRuntime as error:
-        artifacts.write_golden(references, dataclasses.replace(golden, artifact_logits=None))
+        artifacts.write_golden(into, dataclasses.replace(golden, artifact_logits=None))
         result = CheckResult(Outcome.UNCHECKED, error.message)
     else:
-        result = _compared(artifact, runner, golden, references, loader(checkpoints.read(checkpoint), data), progress)
+        chosen = loader(checkpoints.read(checkpoint), data)
+        result, golden = _compared(artifact, runner, golden, references / REFERENCE, chosen, progress)
+        artifacts.write_golden(into, golden)
     return _with_integers(result, artifact, checkpoint, progress)
 
 
 def _compared(
-    artifact: Artifact, runner: Runner, golden: Golden, references: Path, chosen: Loader, progress: Progress
-) -> CheckResult:
-    """What the runner answers, to the golden batch, which is written down, and to the chosen images."""
+    artifact: Artifact, runner: Runner, golden: Golden, reference: Path, chosen: Loader, progress: Progress
+) -> tuple[CheckResult, Golden]:
+    """What the runner answers, beside the checkpoint's answers in the file `reference`; and its answers to the golden batch."""
     import safetensors.numpy
 
     import targets
     from edgevit.checks.accuracy import compare, relative_error
 
-    expected = safetensors.numpy.load_file(references / "reference.safetensors")
-    progress(f"running {artifact.target}-{artifact.recipe}", 0, None)
+    expected = safetensors.numpy.load_file(reference)
+    progress("running", 0, None)
     answered = runner(golden.images)
-    label = f"answers of {artifact.target}-{artifact.recipe}"
-    logits, classes = outputs(runner, chosen, progress, label)
+    logits, classes = outputs(runner, chosen, progress, "answers")
     if not np.array_equal(classes, expected["classes"]):
         raise BadInput(f"the images of {artifact.data} changed while they were read")
-    artifacts.write_golden(references, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32)))
     tolerance = targets.get(artifact.target).recipes[artifact.recipe]
     error = relative_error(answered, golden.logits)
     result = compare(logits, expected["logits"], classes, error, tolerance, runner.where)
-    return dataclasses.replace(result, skipped=tuple(sorted(chosen.skipped)), split=chosen.split)
+    result = dataclasses.replace(result, skipped=tuple(sorted(chosen.skipped)), split=chosen.split)
+    return result, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32))
 
 
 def _with_integers(result: CheckResult, artifact: Artifact, checkpoint: Path, progress: Progress) -> CheckResult:

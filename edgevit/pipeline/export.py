@@ -8,16 +8,22 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import quantize
 import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
-from edgevit import folder, record, stage
+from edgevit import folder, memory, record
+from edgevit.cache import Cache
 from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed, StageCrashed
-from edgevit.types import Artifact, Checkpoint, CheckResult, DataChoice, Delegation, Exported, Outcome, Progress, Target
+from edgevit.pipeline import reuse, side_by_side
+from edgevit.pipeline.reuse import Once, Stages
+from edgevit.pipeline.side_by_side import Work
+from edgevit.stage import Children
+from edgevit.types import Artifact, CheckResult, DataChoice, Delegation, Exported, Outcome, Progress, Target
 from edgevit.versions import machine, versions
 
 
@@ -60,31 +66,68 @@ def left_out(target_names: list[str]) -> list[Target]:
 
 
 def export(
-    checkpoint: Path, wanted: list[Pair], data: DataChoice, out: Path, force: bool, progress: Progress
+    checkpoint: Path,
+    wanted: list[Pair],
+    data: DataChoice,
+    out: Path,
+    force: bool,
+    progress: Progress,
+    jobs: int | None = None,
+    cache: Cache | None = None,
 ) -> Iterator[Artifact]:
-    """Make and check each artifact at `out`/TARGET-RECIPE, and yield it as it is done. One that fails stops no other."""
+    """Make and check each artifact at `out`/TARGET-RECIPE, and yield them in the order of `wanted`.
+
+    One that fails stops no other. At most `jobs` are made at once, by default as many as cores and memory hold. What
+    `cache` knows is not done again.
+    """
     source = checkpoints.read(checkpoint)
     for pair in wanted:
         folder.refuse_existing(out / pair.name, artifacts.RECORD, force)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
-        references = Path(scratch)
-        able = [pair for pair in wanted if not targets.missing(targets.get(pair.target))]
-        if able:
-            stage.run("edgevit.jobs.export:reference", int, progress, checkpoint=source.folder, data=data, into=references)
-        for pair in wanted:
-            yield _export_one(source, pair, data, out, force, references, progress)
+        references = Path(scratch) / "references"
+        references.mkdir()
+        able = any(not targets.missing(targets.get(pair.target)) for pair in wanted)
+        stages = reuse.stages(source, data, cache if able else None, progress)
+        if able and stages.reference(references, progress).reused:
+            progress("answers of the checkpoint, unchanged and reused", 1, 1)
+        yield from _side_by_side(Exports(stages, out, force, references), wanted, jobs, progress)
 
 
-def _export_one(
-    source: Checkpoint, pair: Pair, data: DataChoice, out: Path, force: bool, references: Path, progress: Progress
-) -> Artifact:
+@dataclass(frozen=True)
+class Exports:
+    """What all artifacts of one export share. `peaks` are the bytes that the conversions to a target took so far."""
+
+    stages: Stages
+    out: Path
+    force: bool
+    references: Path
+    peaks: dict[str, int] = field(default_factory=dict)
+
+
+def _side_by_side(exports: Exports, wanted: list[Pair], jobs: int | None, progress: Progress) -> Iterator[Artifact]:
+    weights = (exports.stages.source.folder / checkpoints.WEIGHTS).stat().st_size
+    works = [Work(p.name, partial(_expected, exports, p, weights), partial(_export_one, exports, p)) for p in wanted]
+    room = side_by_side.room(jobs, [work.expected() for work in works], memory.available(), os.cpu_count() or 1)
+    return side_by_side.in_order(works, room, progress)
+
+
+def _expected(exports: Exports, pair: Pair, weights: int) -> int:
+    """Bytes: what another conversion to the same target has just taken, or else what the target says."""
+    target = targets.get(pair.target)
+    if targets.missing(target):
+        return 0
+    return exports.peaks.get(pair.target) or target.footprint.bytes(weights)
+
+
+def _export_one(exports: Exports, pair: Pair, progress: Progress, children: Children) -> Artifact:
+    source, out = exports.stages.source, exports.out
     blank = Artifact(pair.target, pair.recipe, Outcome.PASS, config=source.config, preprocess=source.preprocess)
     log = out / f".{pair.name}.log"  # hidden, so that OUT/* is artifacts alone
     try:
         targets.require(targets.get(pair.target))
-        with folder.written_whole(out / pair.name, artifacts.RECORD, force) as partial:
-            made = _make(source, blank, data, partial, references, progress)
-            record.write(partial / artifacts.RECORD, made)
+        with folder.written_whole(out / pair.name, artifacts.RECORD, exports.force) as unfinished:
+            made = _make(exports, blank, unfinished, progress, children)
+            record.write(unfinished / artifacts.RECORD, made)
         log.unlink(missing_ok=True)
         return dataclasses.replace(made, folder=out / pair.name)
     except BadInput:
@@ -126,58 +169,49 @@ def outcome(otherwise: Outcome) -> Iterator[None]:
         raise Stopped(otherwise, error) from error
 
 
-def _make(source: Checkpoint, blank: Artifact, data: DataChoice, partial: Path, references: Path, progress: Progress) -> Artifact:
-    """Convert into `partial`, check what came out, and return the whole record of it."""
-    target = targets.get(blank.target)
-    where = {
-        "checkpoint": source.folder,
-        "references": references,
-        "target": blank.target,
-        "recipe": blank.recipe,
-        "into": partial,
-    }
+def _make(exports: Exports, blank: Artifact, into: Path, progress: Progress, children: Children) -> Artifact:
+    """Convert into the empty folder `into`, check what came out, and return the whole record of it."""
+    target, stages, references = targets.get(blank.target), exports.stages, exports.references
     with outcome(Outcome.CONVERT_FAILED):
-        done = stage.run("edgevit.jobs.export:convert", Exported, _named(progress, blank), **where)
-    exported = done.value
-    file = partial / exported.file
-    artifact = dataclasses.replace(
+        done = stages.convert(blank, references, into, progress, children)
+    exports.peaks[target.name] = max(done.peak_bytes, exports.peaks.get(target.name, 0))
+    artifact = _converted(blank, done, stages, target, into)
+    with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
+        with outcome(Outcome.RUN_FAILED):
+            checked = stages.check(artifact, references, Path(scratch), progress, children)
+        shutil.copyfile(Path(scratch) / artifacts.GOLDEN, into / artifacts.GOLDEN)
+    files = folder.hashes(into, leave_out=(artifacts.RECORD,))
+    reused = tuple(name for name, stage in (("convert", done), ("check", checked)) if stage.reused)
+    return delegated(with_result(dataclasses.replace(artifact, files=files, reused=reused), checked.value), target)
+
+
+def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Target, into: Path) -> Artifact:
+    """The record of a file that nobody has run yet."""
+    file = into / done.value.file
+    return dataclasses.replace(
         blank,
-        file=exported.file,
+        file=done.value.file,
         bytes=folder.size(file),
         sha256=folder.sha256(file),
-        delegation=exported.delegation,
-        rewrites=exported.rewrites,
+        delegation=done.value.delegation,
+        rewrites=done.value.rewrites,
         seconds=done.seconds,
         peak_bytes=done.peak_bytes,
         runtime=target.runtime,
         machine=machine(),
         tolerance=target.recipes[blank.recipe],
-        labels=source.labels,
-        data=data.spec,
-        checkpoint=os.path.relpath(source.folder.resolve(), partial.resolve()),
-        checkpoint_sha256=source.weights_sha256,
+        labels=stages.source.labels,
+        data=stages.data.spec,
+        checkpoint=os.path.relpath(stages.source.folder.resolve(), into.resolve()),
+        checkpoint_sha256=stages.source.weights_sha256,
         versions=used(target),
-        folder=partial,
+        folder=into,
     )
-    with outcome(Outcome.RUN_FAILED):
-        result = run_check(artifact, references, data, source.folder, progress)
-    shutil.copyfile(references / artifacts.GOLDEN, partial / artifacts.GOLDEN)
-    files = folder.hashes(partial, leave_out=(artifacts.RECORD,))
-    return delegated(with_result(dataclasses.replace(artifact, files=files), result), target)
 
 
 def used(target: Target) -> dict[str, str]:
     """The versions that a figure of this target depends on."""
     return versions("torch", *(library.module for library in target.needs))
-
-
-def _named(progress: Progress, artifact: Artifact) -> Progress:
-    return lambda label, done, total: progress(f"{artifact.target}-{artifact.recipe}: {label}", done, total)
-
-
-def run_check(artifact: Artifact, references: Path, data: DataChoice, checkpoint: Path, progress: Progress) -> CheckResult:
-    arguments = {"artifact": artifact, "references": references, "data": data, "checkpoint": checkpoint}
-    return stage.run("edgevit.jobs.export:check", CheckResult, progress, **arguments).value
 
 
 def with_result(artifact: Artifact, result: CheckResult) -> Artifact:

@@ -9,10 +9,10 @@ from pathlib import Path
 import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
-from edgevit import stage
 from edgevit.data import HUB, lasting
 from edgevit.errors import BadInput
-from edgevit.pipeline.export import Stopped, delegated, outcome, run_check, used, with_result
+from edgevit.pipeline import reuse
+from edgevit.pipeline.export import Stopped, delegated, outcome, used, with_result
 from edgevit.types import Artifact, Checkpoint, DataChoice, Outcome, Progress
 from edgevit.versions import machine
 
@@ -34,11 +34,14 @@ def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_
         tolerance=place.recipes[artifact.recipe],
     )
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
-        references = Path(scratch)
-        stage.run("edgevit.jobs.export:reference", int, progress, checkpoint=source.folder, data=chosen, into=references)
+        references, golden = Path(scratch) / "references", Path(scratch) / "golden"
+        references.mkdir()
+        golden.mkdir()
+        stages = reuse.stages(source, chosen, None, progress)  # whoever asks for a check wants one
+        stages.reference(references, progress)
         try:
             with outcome(Outcome.RUN_FAILED):
-                result = run_check(artifact, references, chosen, source.folder, progress)
+                result = stages.check(artifact, references, golden, progress, None).value
         except Stopped as stopped:
             return _unmeasured(artifact, stopped)
     return delegated(with_result(artifact, result), place)

@@ -52,6 +52,17 @@ class Library:
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """The most memory that a conversion takes, as it was measured: bytes for the libraries, and for each byte of weights."""
+
+    base: int
+    per_byte: float
+
+    def bytes(self, weights: int) -> int:
+        return self.base + int(self.per_byte * weights)
+
+
+@dataclass(frozen=True)
 class Target:
     """Where a model runs: all that the rest of the house knows about one back end."""
 
@@ -67,6 +78,7 @@ class Target:
     max_subgraphs: int | None = None
     max_outside: int | None = None
     """Most delegated subgraphs, and most nodes outside them, before an export counts as UNDELEGATED."""
+    footprint: Footprint = Footprint(1 << 30, 10.0)
     not_here: str = ""
     """Why the target's own runtime cannot run on this machine, so that no latency is measured; empty where it can."""
     by_name_only: str = ""
@@ -127,7 +139,8 @@ class Artifact:
     """One exported model: a folder with the model file, golden inputs and logits, and this record as `artifact.json`.
 
     `sha256` is that of the model file; for a folder (.mlpackage) that of its sorted "hash  path" lines. `seconds` and
-    `peak_bytes` are those of the conversion. Accuracies are fractions of 1, over the `images` images.
+    `peak_bytes` are those of the conversion, of when it was done: `reused` names the stages (convert, check) that were taken
+    from the cache, since nothing that they depend on has changed. Accuracies are fractions of 1, over the `images` images.
     """
 
     target: str
@@ -167,6 +180,7 @@ class Artifact:
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of every file of the folder but `artifact.json`."""
     versions: dict[str, str] = field(default_factory=dict)
+    reused: tuple[str, ...] = ()
     folder: Path = Path()
 
 

@@ -6,7 +6,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called as work goes on. `total` is None where the length is not known; `done == total` ends the line."""
+    """Called as work goes on. `total` is None where the length is not known; `done == total` ends the line.
+
+    Of several works at once each says "NAME: label", and "NAME: " when it is over.
+    """
 
     def __call__(self, label: str, done: float, total: float | None) -> None: ...
 

@@ -51,8 +51,9 @@ def _lines(*steps: tuple[str, float, float | None]) -> None:
     lines = console._Lines()
     for step in steps:
         lines(*step)
-        lines.waiting.join(0.2)
-    lines.waiting.cancel()
+        for waiting in list(lines.waiting.values()):
+            waiting.join(0.2)
+    lines.stop()
 
 
 def test_what_has_no_end_is_named_once_it_lasts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +68,37 @@ def test_what_is_over_soon_is_not_named(capsys: pytest.CaptureFixture[str]) -> N
         progress("counting", 2, 2)
         progress("converting", 0, None)
     assert capsys.readouterr().err == "counting: done\n"
+
+
+def test_works_at_once_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their labels come in turns, and each is done once. That one is over is no news."""
+    _lines(("reading", 1, 1), ("a: counting", 0, 2), ("b: counting", 0, 2), ("a: counting", 2, 2), ("b: counting", 2, 2))
+    _lines(("a: ", 1, 1))
+    assert capsys.readouterr().err == "reading: done\na: counting: done\nb: counting: done\n"
+
+
+def test_one_work_does_not_hush_what_another_waits_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "LASTS", 0.05)
+    lines = console._Lines()
+    lines("a: converting", 0, None)
+    timer = lines.waiting["a"]
+    lines("b: counting", 0, 2)
+    timer.join(5)
+    lines.stop()
+    assert capsys.readouterr().err == "a: converting\n"
+
+
+def test_works_at_once_have_a_bar_each() -> None:
+    bars = console._Bars(console.RichProgress(console=Console(file=io.StringIO())))
+
+    def shown() -> list[tuple[str, float]]:
+        return [(task.description, task.completed) for task in bars.bars.tasks]
+
+    for step in (("answers", 1, 1), ("a: importing", 0, None), ("b: counting", 1, 4), ("a: converting", 0, None)):
+        bars(*step)
+    assert sorted(shown()) == [("a: converting", 0), ("b: counting", 1)]
+    bars("b: counting", 3, 4)
+    bars("a: ", 1, 1)
+    assert shown() == [("b: counting", 3)]

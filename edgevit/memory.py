@@ -1,0 +1,53 @@
+"""How much memory work may still take here: what the machine has left, and what a container leaves of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+UNLIMITED = 1 << 60
+"""Bytes; what version 1 of the groups says where nothing is limited is some number above it."""
+
+
+def available(root: Path = Path("/")) -> int | None:
+    """Bytes that new processes can take without swapping; None where the system does not say (macOS, Windows).
+
+    The least of MemAvailable and of what each control group above this process, of either version, has left.
+    """
+    try:
+        fields = _fields(root / "proc/meminfo")
+        return min(fields["MemAvailable"] << 10, *_left_by_groups(root), UNLIMITED)
+    except (OSError, KeyError, ValueError, IndexError):
+        return None
+
+
+def _fields(file: Path) -> dict[str, int]:
+    """Lines "name number" or "name: number kB"."""
+    return {words[0].rstrip(":"): int(words[1]) for line in file.read_text().splitlines() if len(words := line.split()) > 1}
+
+
+def _left_by_groups(root: Path) -> Iterator[int]:
+    for line in (root / "proc/self/cgroup").read_text().splitlines():
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            yield from _left(root / "sys/fs/cgroup", group, "memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            yield from _left(root / "sys/fs/cgroup/memory", group, *names)
+
+
+def _left(mount: Path, group: str, limit: str, used: str, cached: str) -> Iterator[int]:
+    """What `group` and each one above it has left. Files that were read count as used, and are let go when memory is wanted.
+
+    In a container the path is often the host's, and only the mount itself is there.
+    """
+    place = mount / group.lstrip("/")
+    for folder in (place, *place.parents):
+        if not folder.is_relative_to(mount):
+            return
+        try:
+            most = (folder / limit).read_text().strip()
+            if most != "max" and int(most) < UNLIMITED:
+                yield int(most) - int((folder / used).read_text()) + _fields(folder / "memory.stat").get(cached, 0)
+        except OSError:
+            continue

@@ -1,0 +1,121 @@
+"""Stages that are not done again: each is known by the hash of all that its answer depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+import quantize
+import targets
+from edgevit import cache as caches
+from edgevit import checkpoint as checkpoints
+from edgevit import folder, record, stage
+from edgevit.cache import Cache, Entry
+from edgevit.stage import Children, Finished
+from edgevit.types import Artifact, Checkpoint, CheckResult, DataChoice, Exported, Outcome, Progress
+from edgevit.versions import machine, sources, versions
+
+T = TypeVar("T")
+IMAGES = ("numpy", "pillow", "safetensors")
+
+
+@dataclass(frozen=True)
+class Once(Finished[T]):
+    """What a stage returned, now or when it was last done: `seconds` and `peak_bytes` are of then."""
+
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages of one export, on the images that `images` identifies. Without a `cache` each is done."""
+
+    source: Checkpoint
+    data: DataChoice
+    cache: Cache | None
+    weights: str = ""
+    images: str = ""
+
+    def reference(self, into: Path, progress: Progress) -> Once[int]:
+        job, given = "edgevit.jobs.export:reference", {"checkpoint": self.source.folder, "data": self.data}
+        return self._run(job, int, self._reference(), into, progress, None, **given)
+
+    def convert(self, artifact: Artifact, references: Path, into: Path, progress: Progress, children: Children) -> Once[Exported]:
+        given = {"checkpoint": self.source.folder, "references": references, "target": artifact.target, "recipe": artifact.recipe}
+        depends = {"reference": self._reference(), **self._of(artifact)}
+        return self._run("edgevit.jobs.export:convert", Exported, depends, into, progress, children, **given)
+
+    def check(
+        self, artifact: Artifact, references: Path, into: Path, progress: Progress, children: Children | None
+    ) -> Once[CheckResult]:
+        """Of an artifact whose model file was hashed. One that failed is checked anew the next time."""
+        given = {"artifact": artifact, "references": references, "data": self.data, "checkpoint": self.source.folder}
+        depends = self._of(artifact) if self.cache else {}
+        if self.cache:
+            depends |= {"reference": self._reference(), "file": artifact.sha256, "answers": folder.hashes(references)}
+        return self._run("edgevit.jobs.export:check", CheckResult, depends, into, progress, children, **given)
+
+    def _reference(self) -> dict[str, object]:
+        """Wherever the checkpoint lies, and by whatever name its images go."""
+        anywhere = dataclasses.replace(self.source, folder=Path())
+        return {"weights": self.weights, "checkpoint": anywhere, "images": self.images, **_here("torch", *IMAGES)}
+
+    def _of(self, artifact: Artifact) -> dict[str, object]:
+        target = targets.get(artifact.target)
+        libraries = _here("torch", *IMAGES, *(library.module for library in target.needs))
+        return {"weights": self.weights, "target": target, "recipe": quantize.get(artifact.recipe), **libraries}
+
+    def _run(
+        self,
+        job: str,
+        returns: type[T],
+        depends: dict[str, object],
+        into: Path,
+        progress: Progress,
+        children: Children | None,
+        **given: object,
+    ) -> Once[T]:
+        """`job` as it was done before, or in a child; its files are left in the empty folder `into`."""
+        name = caches.key({"stage": job, **depends}) if self.cache else ""
+        if self.cache and (found := self._taken(self.cache, name, returns, into)):
+            return found
+        done = (children or Children()).run(job, returns, progress, into=into, **given)
+        if self.cache and _well(done.value):
+            entry = Entry(job, record.builtins(done.value), done.seconds, done.peak_bytes, folder.hashes(into))
+            self.cache.keep(name, entry, into)
+        return Once(done.value, done.seconds, done.peak_bytes)
+
+    def _taken(self, cache: Cache, name: str, returns: type[T], into: Path) -> Once[T] | None:
+        if not (entry := cache.take(name, into)):
+            return None
+        try:
+            value = msgspec.convert(entry.value, returns, dec_hook=record._rich)
+            if isinstance(value, Exported) and value.file not in os.listdir(into):
+                raise msgspec.ValidationError(f"no such file: {value.file}")
+        except msgspec.ValidationError:
+            cache.damaged(name, into)
+            return None
+        return Once(value, entry.seconds, entry.peak_bytes, reused=True)
+
+
+def stages(source: Checkpoint, data: DataChoice, cache: Cache | None, progress: Progress) -> Stages:
+    """The stages of an export. With a cache the weights and the images are hashed first, the images as they are decoded."""
+    if cache is None:
+        return Stages(source, data, None)
+    images = stage.run("edgevit.jobs.export:identity", str, progress, checkpoint=source.folder, data=data).value
+    return Stages(source, data, cache, folder.sha256(source.folder / checkpoints.WEIGHTS), images)
+
+
+def _well(value: object) -> bool:
+    return not isinstance(value, CheckResult) or value.outcome is Outcome.PASS
+
+
+def _here(*packages: str) -> dict[str, object]:
+    """This machine, edgevit's own sources, and the versions of the packages. The number of threads is the order of some sums."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return {"versions": versions(*packages), "sources": sources(), "machine": machine(), "threads": threads}

@@ -1,0 +1,134 @@
+"""Which work runs beside which, and the threads that wait for it: as many at once as cores and memory hold.
+
+The bar is the stock conversions, done one after another: no more memory than the largest of them needs, and a fifth. Small work,
+whose memory is that of the libraries it loads, runs side by side nevertheless; large work only where all together stay below it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from edgevit.stage import Children
+from edgevit.types import Progress
+
+T = TypeVar("T")
+OVER_THE_LARGEST = 1.2
+"""How much more all together may take than the largest alone."""
+FREELY = 2 << 30
+"""Bytes that a machine for this work has to spare: two small conversions."""
+LEFT_ALONE = 0.8
+"""The share of the free memory that is counted on; others want some too."""
+
+
+@dataclass(frozen=True)
+class Work(Generic[T]):
+    """Something to do in child processes. `expected` is its peak in bytes as it is known when somebody asks."""
+
+    name: str
+    expected: Callable[[], int]
+    do: Callable[[Progress, Children], T]
+
+
+@dataclass(frozen=True)
+class Room:
+    """Most works at once, and most bytes that they are expected to take together; None where nobody knows what is free."""
+
+    jobs: int
+    bytes: int | None
+
+    def holds(self, expected: int, running: Sequence[int]) -> bool:
+        """Whether a work joins those that run. One alone always may: it could not be done otherwise."""
+        if not running:
+            return True
+        return len(running) < self.jobs and self.bytes is not None and sum(running) + expected <= self.bytes
+
+
+def room(jobs: int | None, expected: Sequence[int], free: int | None, cores: int) -> Room:
+    """The room for works of these peaks. Who asks for a number of `jobs` is held by the free memory and the cores alone."""
+    if free is None:
+        return Room(1, None)
+    most = int(LEFT_ALONE * free)
+    if jobs is not None:
+        return Room(min(jobs, cores), most)
+    return Room(cores, min(most, max(FREELY, int(OVER_THE_LARGEST * max(expected, default=0)))))
+
+
+def in_order(works: Sequence[Work[T]], place: Room, progress: Progress) -> Iterator[T]:
+    """Do all of them, and yield what each gives in the order of `works`. What one raises stops all, and is raised here.
+
+    `progress` is called by this thread alone, with "NAME: " before each label, and with that alone when a work is over.
+    """
+    crew: _Crew[T] = _Crew(works, place)
+    done: dict[int, T] = {}
+    try:
+        for number in range(len(works)):
+            while number not in done:
+                crew.start()
+                crew.hear(done, progress)
+            yield done.pop(number)
+    finally:
+        crew.leave()
+
+
+class _Crew(Generic[T]):
+    """One thread for each work that runs. They speak to the first thread through a queue, and to nobody else."""
+
+    def __init__(self, works: Sequence[Work[T]], place: Room) -> None:
+        self.works, self.place = works, place
+        self.waiting = list(range(len(works)))
+        self.running: dict[int, tuple[threading.Thread, int]] = {}
+        self.words: queue.SimpleQueue[Callable[[dict[int, T], Progress], None]] = queue.SimpleQueue()
+        self.children = Children()
+
+    def start(self) -> None:
+        """Start whatever fits beside what runs, first come first served."""
+        for number in tuple(self.waiting):
+            expected = self.works[number].expected()
+            if self.place.holds(expected, [bytes_ for _, bytes_ in self.running.values()]):
+                self.waiting.remove(number)
+                thread = threading.Thread(target=self._do, args=(number,), name=self.works[number].name)
+                self.running[number] = (thread, expected)
+                thread.start()
+
+    def hear(self, done: dict[int, T], progress: Progress) -> None:
+        """Wait for the next word of a thread. Raises what the work raised."""
+        self.words.get()(done, progress)
+
+    def leave(self) -> None:
+        self.children.stop()
+        for thread, _ in self.running.values():
+            thread.join()
+
+    def _do(self, number: int) -> None:
+        """In the thread of a work: the work, then a last word."""
+        work = self.works[number]
+        try:
+            result = work.do(self._told(work.name), self.children)
+        except BaseException as error:
+            self.words.put(self._raised(error))
+        else:
+            self.words.put(self._finished(number, result))
+
+    def _told(self, name: str) -> Progress:
+        def tell(label: str, done: float, total: float | None) -> None:
+            self.words.put(lambda _, progress: progress(f"{name}: {label}", done, total))
+
+        return tell
+
+    def _raised(self, error: BaseException) -> Callable[[dict[int, T], Progress], None]:
+        def say(done: dict[int, T], progress: Progress) -> None:
+            raise error
+
+        return say
+
+    def _finished(self, number: int, result: T) -> Callable[[dict[int, T], Progress], None]:
+        def say(done: dict[int, T], progress: Progress) -> None:
+            self.running.pop(number)[0].join()
+            done[number] = result
+            progress(f"{self.works[number].name}: ", 1, 1)
+
+        return say
