@@ -12,6 +12,7 @@ Left out of Apple's article: copies by reshape and transpose (principle 3), of w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,8 @@ def delegation(path: Path) -> Delegation:
 
 
 def _words(rule: Rule, found: list[Offender]) -> str:
-    first = found[0]
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return f"{first.kind} {first.name}{more} {rule.words}"
+    """Every kind of operation that breaks the rule, how many of it, and the name of the first."""
+    counts = Counter(offender.kind for offender in found)
+    first = {offender.kind: offender.name for offender in reversed(found)}
+    kinds = ", ".join(f"{count} {kind} (first {first[kind]})" for kind, count in counts.items())
+    return f"{rule.words}: {kinds}"
