@@ -14,7 +14,7 @@ from edgevit.types import Library
 
 def test_all_means_every_target_whose_answers_can_be_checked() -> None:
     every = {pair.target for pair in pipeline.pairs(["all"], ["fp32"])}
-    assert every == {"executorch", "coreml", "tflite", "executorch-coreml"}
+    assert every == {"executorch", "coreml", "coreml-ios18", "tflite", "tflite-gpu", "executorch-coreml"}
 
 
 def test_what_all_leaves_out_is_told_unless_it_is_named() -> None:

@@ -76,13 +76,13 @@ class Authored(nn.Module):
 
 
 def between(x: Tensor, start: int, stop: int | None, axis: int) -> Tensor:
-    """Tokens `start` up to `stop` of a sequence (1, T, width), axis 1, or (1, width, 1, T), axis 3.
+    """Tokens `start` up to `stop` of a sequence: (1, T, width), axis 1, (1, 1, T, width), axis 2, or (1, width, 1, T), axis 3.
 
     A slice that takes everything would be an operator for nothing.
     """
     if (start, stop or x.shape[axis]) == (0, x.shape[axis]):
         return x
-    return x[:, start:stop] if axis == 1 else x[..., start:stop]
+    return x[(slice(None),) * axis + (slice(start, stop),)]
 
 
 def swap(model: nn.Module, kind: type[nn.Module], new: Callable[..., nn.Module]) -> int:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from converters.rewrite.answers import SlicedAnswers
+from converters.rewrite.answers import Mean, SlicedAnswers
 from converters.rewrite.attention import ApartAttention
 from converters.rewrite.constants import FixedRelative, FixedTokens
-from converters.rewrite.parts import Authored, Encoder, swap
+from converters.rewrite.parts import Authored, Encoder, between, swap
 from converters.rewrite.rewriting import Rewrite
 from edgevit.vit.model import PatchEmbed
 
@@ -68,7 +68,7 @@ class RowAttention(nn.Module):
         self.asking = apart.asking
 
     def forward(self, x: Tensor) -> Tensor:
-        q = self._split(self.q(_first(x, self.asking))).permute(0, 2, 1, 3)
+        q = self._split(self.q(between(x, 0, self.asking, 2))).permute(0, 2, 1, 3)
         k = self._split(self.k(x)).permute(0, 2, 3, 1)
         logits = torch.matmul(q, k)
         if self.relative:
@@ -91,30 +91,18 @@ class RowEncoder(nn.Module):
         self.norm2, self.mlp, self.asking = encoder.norm2, encoder.mlp, encoder.asking
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _first(x, self.asking) + self.attention(self.norm1(x))
+        x = between(x, 0, self.asking, 2) + self.attention(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
 
-class RowAnswers(nn.Module):
-    """SlicedAnswers from (1, 1, T, width); a mean over patches is one over the width of the image."""
+class RowMean(nn.Module):
+    """The mean over patches (1, 1, n, width) to (1, 1, 1, width): one over the width of the image."""
 
-    def __init__(self, answers: SlicedAnswers) -> None:
+    def __init__(self, mean: Mean) -> None:
         super().__init__()
-        self.norm, self.pool, self.prefix = answers.norm, answers.pool, answers.prefix
-        self.first, self.second, self.other = answers.first, answers.second, answers.other
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.pool == "mean":
-            patches = x[:, :, self.prefix :] if self.prefix else x
-            return self._logits(self.norm(patches).mean(2, keepdim=True)).flatten(1)
-        if self.other is None:
-            return self._logits(self.norm(_first(x, 1))).flatten(1)
-        class_token, distillation_token = (self.norm(x[:, :, i : i + 1]) for i in range(2))
-        return ((self._logits(class_token) + self.other(distillation_token)) * 0.5).flatten(1)
-
-    def _logits(self, x: Tensor) -> Tensor:
-        x = self.first(x)
-        return x if self.second is None else self.second(torch.tanh(x))
+        return x.mean(2, keepdim=True)
 
 
 class Convolved(nn.Module):
@@ -133,16 +121,12 @@ def _row(tensor: Tensor | None) -> nn.Parameter | None:
     return None if tensor is None else nn.Parameter(tensor.detach()[None], requires_grad=False)
 
 
-def _first(x: Tensor, tokens: int | None) -> Tensor:
-    """A slice that takes everything would be an operator for nothing."""
-    return x if tokens is None or tokens == x.shape[2] else x[:, :, :tokens]
-
-
 def _in_rank_4(model: Authored) -> int:
     patches, tokens, answers = model.patches, model.tokens, model.answers
     if not (isinstance(patches, PatchEmbed) and isinstance(tokens, FixedTokens) and isinstance(answers, SlicedAnswers)):
         return 0
-    model.patches, model.tokens, model.answers = RowPatches(patches), RowTokens(tokens), RowAnswers(answers)
+    model.patches, model.tokens, answers.axis = RowPatches(patches), RowTokens(tokens), 2
+    swap(model, Mean, RowMean)
     return 3 + swap(model, Encoder, RowEncoder)
 
 

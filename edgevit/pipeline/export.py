@@ -226,8 +226,7 @@ def delegated(artifact: Artifact, target: Target) -> Artifact:
     if not broken:
         return artifact
     outcome = Outcome.UNDELEGATED if artifact.outcome in (Outcome.PASS, Outcome.UNCHECKED) else artifact.outcome
-    reasons = (artifact.reason, broken, artifact.delegation.reason)  # the last may name the operators
-    return dataclasses.replace(artifact, outcome=outcome, reason="; ".join(filter(None, reasons)))
+    return dataclasses.replace(artifact, outcome=outcome, reason="; ".join(filter(None, [artifact.reason, broken])))
 
 
 def too_little(delegation: Delegation, target: Target) -> str:

@@ -127,4 +127,4 @@ def test_a_refused_operator_fails_the_export_by_name() -> None:
     found = judged([TAKEN["a map"], REFUSED["GELU: the tanh form"]])
     made = delegated(Artifact("tflite-gpu", "fp32", Outcome.PASS, delegation=found), targets.get("tflite-gpu"))
     assert made.outcome is Outcome.UNDELEGATED
-    assert made.reason == f"1 nodes outside the delegate, at most 0; {COUNTED}; refused: 1 GELU: the tanh form"
+    assert made.reason == f"1 nodes outside the delegate, at most 0: {COUNTED}; refused: 1 GELU: the tanh form"

@@ -23,7 +23,12 @@ from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 
 SHAPE = config("Pico/8", (16, 16), 5)
-PAIRS = [(t.name, recipe) for t in targets.all_targets() if t.name.startswith("executorch-") for recipe in t.recipes]
+RECIPES = {
+    t.name: [pytest.param(r, marks=pytest.mark.slow if r == "fp16" else ()) for r in t.recipes]
+    for t in targets.all_targets()
+    if t.name.startswith("executorch-")
+}
+PAIRS = [pytest.param(name, *r.values, marks=r.marks) for name, recipes in RECIPES.items() for r in recipes]
 Convert = Callable[[str, str], tuple[Exported, Path]]
 
 
@@ -68,7 +73,7 @@ def test_the_delegate_takes_it_whole(convert: Convert, target: str, recipe: str)
     assert delegation.inside and delegation.inside > 80
 
 
-@pytest.mark.parametrize("recipe", targets.get("executorch-coreml").recipes)
+@pytest.mark.parametrize("recipe", RECIPES["executorch-coreml"])
 def test_the_package_within_the_program_gives_the_answers(convert: Convert, source: Path, recipe: str) -> None:
     if targets.get("executorch-coreml").not_here == "":
         pytest.skip("Core ML itself runs here")
@@ -115,7 +120,7 @@ def test_what_nothing_here_runs_is_unchecked(convert: Convert, source: Path, tmp
     golden = artifacts.read_golden(source, SHAPE)
     artifacts.write_golden(tmp_path, dataclasses.replace(golden, artifact_logits=golden.logits))
     artifact = Artifact("executorch-vulkan", "fp32", Outcome.PASS, config=SHAPE, file=exported.file, folder=file.parent)
-    result = check(artifact, tmp_path, DataChoice("digits", "held-out", "refuse"), source / "checkpoint", silent)
+    result = check(artifact, tmp_path, DataChoice("digits", "held-out", "refuse"), source / "checkpoint", tmp_path, silent)
     assert (result.outcome, result.where, result.images) == (Outcome.UNCHECKED, "none", 0)
     assert "built without VulkanBackend" in result.reason
     assert (result.top1, result.agreement, result.relative_error) == (None, None, None)
@@ -128,7 +133,7 @@ def test_other_integers_in_a_file_that_nothing_runs_are_wrong_answers(convert: C
     shutil.copyfile(source / artifacts.GOLDEN, tmp_path / artifacts.GOLDEN)
     exported, file = convert("executorch-vulkan", "fp32")
     artifact = Artifact("executorch-vulkan", "int8", Outcome.PASS, config=SHAPE, file=exported.file, folder=file.parent)
-    result = check(artifact, tmp_path, DataChoice("digits", "held-out", "refuse"), source / "checkpoint", silent)
+    result = check(artifact, tmp_path, DataChoice("digits", "held-out", "refuse"), source / "checkpoint", tmp_path, silent)
     assert result.outcome is Outcome.WRONG_ANSWERS and "are not the recipe's integers" in result.reason
 
 
