@@ -10,18 +10,21 @@ from edgevit.types import Progress
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], runs: int, warmup: int, progress: Progress
+    calls: Mapping[str, Callable[[], object]], runs: int, warmup: int, progress: Progress, primed: bool = False
 ) -> tuple[dict[str, list[float]], dict[str, Exception]]:
     """Milliseconds of `runs` calls of each, one of each in turn, after `warmup` rounds; and those that raised, with what.
 
-    One that raises is left out from then on.
+    One that raises is left out from then on. `primed`: before each timed call it is called once untimed, so that the threads of
+    the one before, which may spin on for a while, have stopped and its own caches are warm.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     broken: dict[str, Exception] = {}
     for turn in range(warmup + runs):
         for name in [name for name in calls if name not in broken]:
-            started = time.perf_counter()
             try:
+                if primed:
+                    calls[name]()
+                started = time.perf_counter()
                 calls[name]()
             except Exception as error:  # of a runtime, which may raise anything
                 broken[name] = error

@@ -31,3 +31,10 @@ def test_nearest_rank() -> None:
     times = [float(x) for x in range(100, 0, -1)]
     assert [percentile(times, f) for f in (0.5, 0.9, 0.99, 1.0)] == [50, 90, 99, 100]
     assert percentile([7.0], 0.5) == 7.0
+
+
+def test_primed_calls_each_once_untimed_before_every_timed_call() -> None:
+    seen: list[str] = []
+    calls = {name: lambda name=name: seen.append(name) for name in ("a", "b")}
+    times, _ = interleaved(calls, 2, 1, silent, primed=True)
+    assert seen == ["a", "a", "b", "b"] * 3 and [len(values) for values in times.values()] == [2, 2]
