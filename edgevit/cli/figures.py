@@ -63,6 +63,20 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
     return notes
 
 
+REWRITE_COLUMNS = ("rewrite", "parts", "float64", "float32", "in place of")
+
+
+def rewrite_rows(artifact: Artifact) -> list[list[str]]:
+    """Each rewrite in its order, how many parts it replaced, and how far the logits then were from the checkpoint's."""
+    return [[r.name, str(r.parts), f"{r.float64:.0e}", f"{r.float32:.0e}", r.replaces] for r in artifact.rewrites]
+
+
+def rewrite_notes(artifacts: Sequence[Artifact]) -> list[str]:
+    """Why each rewrite is the same function, once for all artifacts; and those that are not."""
+    found = {rewrite.name: rewrite for artifact in artifacts for rewrite in artifact.rewrites}
+    return [f"{name}: {'' if r.exact else 'NOT the same function: '}{r.why}" for name, r in found.items()]
+
+
 LATENCY_COLUMNS = ("artifact", "where", "p50 ms", "p90 ms", "p99 ms", "runs", "threads")
 
 

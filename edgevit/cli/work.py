@@ -31,6 +31,9 @@ def export(
     on_bad_image: OnBad = "refuse",
     jobs: Jobs = None,
     no_cache: NoCache = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show how the model was rewritten for each, and the proofs.")
+    ] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -54,7 +57,17 @@ def export(
             console.note(f"{figures.name(artifact)}: {artifact.outcome.value}{figures.reused(artifact)}")
             made.append(artifact)
     console.json(made) if json else _show_artifacts(made)
+    if explain and not json:
+        _show_rewrites(made)
     _leave_unless_passed(made)
+
+
+def _show_rewrites(made: list[Artifact]) -> None:
+    for artifact in made:
+        if rows := figures.rewrite_rows(artifact):
+            console.table(f"How {figures.name(artifact)} was rewritten", figures.REWRITE_COLUMNS, rows)
+    for line in figures.rewrite_notes(made):
+        console.note(line)
 
 
 def _show_artifacts(made: list[Artifact]) -> None:
