@@ -7,11 +7,11 @@ from pathlib import Path
 
 from edgevit.types import Artifact, EvalResult, Latency, Outcome
 
-ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "change", "same", "error", "outside", "run on")
+ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "diff", "same", "error", "outside", "run on")
 
 
 def artifact_row(artifact: Artifact) -> list[str]:
-    """Percents; `change` is in points from the checkpoint, `same` are the images with its answer, `outside` counts nodes."""
+    """Percents; `diff` is in points from the checkpoint, `same` are the images with its answer, `outside` counts nodes."""
     return [
         name(artifact),
         artifact.outcome.value,

@@ -22,7 +22,7 @@ def test_only_what_passed_leaves_with_zero(outcome: Outcome) -> None:
 
 def test_an_unchecked_artifact_shows_no_figure_and_its_reason() -> None:
     row = dict(zip(figures.ARTIFACT_COLUMNS, figures.artifact_row(UNCHECKED), strict=True))
-    assert row["outcome"] == "UNCHECKED" and {row[name] for name in ("top-1", "change", "same", "error", "run on")} == {"none"}
+    assert row["outcome"] == "UNCHECKED" and {row[name] for name in ("top-1", "diff", "same", "error", "run on")} == {"none"}
     notes = figures.artifact_notes([PASSED, UNCHECKED])
     assert "executorch-vulkan-fp32: UNCHECKED: built without VulkanBackend" in notes
     assert [note for note in notes if note.startswith("run on")] == ["run on host: LiteRT interpreter"]
