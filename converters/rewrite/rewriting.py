@@ -18,7 +18,7 @@ from edgevit.vit.model import ViT
 EXACT = 1e-9
 """Relative difference in float64 above which a rewrite is not the same function."""
 EXACT_SINGLE = 1e-4
-"""The same in float32, on real images, as fp32 artifacts are held to: sums in another order grow apart with depth, 2e-6 in DeiT-Ti."""
+"""The same in float32, on real images, as fp32 artifacts are held to: sums in another order grow apart with depth."""
 
 
 @dataclass(frozen=True)
