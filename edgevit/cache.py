@@ -26,6 +26,7 @@ RECORD, SUM, FILES = "entry.json", "entry.sha256", "files"
 STAGES = "stages"
 """All that is ever removed lies in this folder of the cache: EDGEVIT_CACHE may name a folder that holds other things."""
 LIMIT_GB = 5.0
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ABANDONED = 3600.0
 """Seconds after which what somebody began to write is nobody's."""
@@ -162,8 +163,8 @@ class Cache:
             (new / SUM).write_text(folder.sha256(new / RECORD))
             try:
                 os.rename(new, self.stages / name)
-            except OSError:
-                if not (self.stages / name).is_dir():  # else another process has made the same one
+            except OSError as error:
+                if error.errno not in TAKEN:  # else another process has made the same one, and may have let go of it since
                     raise
 
     def _let_go(self) -> None:

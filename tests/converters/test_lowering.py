@@ -24,7 +24,7 @@ from edgevit.vit.model import ViT
 
 SHAPE = config("Pico/8", (16, 16), 5)
 RECIPES = {
-    t.name: [pytest.param(r, marks=pytest.mark.slow if r == "fp16" else ()) for r in t.recipes]
+    t.name: [pytest.param(r, marks=() if r == "fp32" else pytest.mark.slow) for r in t.recipes]
     for t in targets.all_targets()
     if t.name.startswith("executorch-")
 }
@@ -84,6 +84,7 @@ def test_the_package_within_the_program_gives_the_answers(convert: Convert, sour
     assert runner.where == "reference" and bounds[0] < error < bounds[1]
 
 
+@pytest.mark.slow
 def test_half_precision_is_half_as_large(convert: Convert) -> None:
     for target in ("executorch-coreml", "executorch-vulkan"):
         single, half = (convert(target, recipe)[1].stat().st_size for recipe in ("fp32", "fp16"))

@@ -121,7 +121,10 @@ def kinds(file: Path) -> list[str]:
     return [operation.op_type for operation in package.read(file).main.operations]
 
 
-@pytest.mark.parametrize("shape", [PLAIN, EVERYTHING], ids=["plain", "everything"])
+SHAPES = [pytest.param(PLAIN, id="plain"), pytest.param(EVERYTHING, id="everything", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("recipe", ["fp16", "int8"])
 def test_the_layout_of_the_neural_engine_keeps_to_the_rules(recipe: str, shape: ViTConfig, tmp_path: Path) -> None:
     file, model, images = made("coreml-ane", recipe, shape, tmp_path)
@@ -142,7 +145,7 @@ def test_the_plain_form_is_listed_with_its_offenders(tmp_path: Path) -> None:
     assert not any(offender.rule.leaves for offender in found), "it breaks the layout alone"
 
 
-@pytest.mark.parametrize("shape", [PLAIN, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_attention_is_one_operator_on_ios_18(shape: ViTConfig, tmp_path: Path) -> None:
     file, model, images = made("coreml-ios18", "fp16", shape, tmp_path)
     assert kinds(file).count("scaled_dot_product_attention") == 2 and "softmax" not in kinds(file)
