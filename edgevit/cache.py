@@ -117,6 +117,7 @@ class Cache:
         path = self.stages / name
         if not path.is_dir():
             return None
+        looked_at = _identity(path)
         try:
             entry = self._copied(path, into)
             os.utime(path)
@@ -124,7 +125,9 @@ class Cache:
         except (OSError, EdgevitError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in FULL:  # where it is copied to
                 raise
-            self.damaged(name, into)
+            if _identity(path) == looked_at:
+                self.damaged(name, into)
+            _empty(into)  # else another process has let go of it meanwhile, and may have made it anew
             return None
 
     def damaged(self, name: str, into: Path) -> None:
@@ -203,6 +206,15 @@ def clear(root: Path) -> tuple[int, int]:
     if (root / STAGES).exists():
         shutil.rmtree(root / STAGES)
     return gone
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Of an entry as it was written once, whoever has read it since; None where it is gone, or no entry."""
+    try:
+        written = (path / SUM).stat()
+    except OSError:
+        return None
+    return written.st_ino, written.st_ctime_ns
 
 
 def _remove(path: Path) -> None:
