@@ -42,6 +42,11 @@ def _store_integers(path: Path) -> None:
     """Only the Linears: the recipe leaves the patch embedding in float."""
     recipe = recipe_manager.RecipeManager()
     recipe.add_dynamic_config(regex=".*", operation_name=qtyping.TFLOperationName.FULLY_CONNECTED, num_bits=8)
+    store(path, recipe)
+
+
+def store(path: Path, recipe: recipe_manager.RecipeManager) -> None:
+    """Change the file as the recipe of ai-edge-quantizer says."""
     job = quantizer.Quantizer(str(path))
     job.load_quantization_recipe(recipe.get_quantization_recipe())
     quantized = job.quantize().quantized_model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import litert_torch
 import torch
-from ai_edge_quantizer import algorithm_manager, qtyping, quantizer, recipe_manager
+from ai_edge_quantizer import algorithm_manager, qtyping, recipe_manager
 from torch import Tensor, nn
 
 from converters.flatbuffer import nodes
@@ -19,10 +19,10 @@ from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.norms import FOLDED_AFFINE, MAPPED_NORM
 from converters.rewrite.rank4 import CONVOLVED_MAPS, RANK_4
 from converters.rewrite.rewriting import rewritten
+from converters.tflite import FILE, store
 from edgevit.types import Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
-FILE = "model.tflite"
 REWRITES = (
     *CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, MAPPED_NORM, FOLDED_AFFINE,
     RANK_4, CONVOLVED_MAPS,
@@ -61,8 +61,4 @@ def _store_halves(path: Path) -> None:
     recipe = recipe_manager.RecipeManager()
     halves = algorithm_manager.AlgorithmName.FLOAT_CASTING
     recipe.add_weight_only_config(".*", qtyping.TFLOperationName.CONV_2D, 16, algorithm_key=halves)
-    job = quantizer.Quantizer(str(path))
-    job.load_quantization_recipe(recipe.get_quantization_recipe())
-    quantized = job.quantize().quantized_model
-    assert quantized is not None
-    path.write_bytes(quantized)
+    store(path, recipe)

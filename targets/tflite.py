@@ -33,6 +33,7 @@ class LitertRunner:
     """A loaded model. It takes one image at a time."""
 
     where = "host"
+    threads: int | None
 
     def __init__(self, file: Path, threads: int | None) -> None:
         from ai_edge_litert.interpreter import Interpreter

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgevit.errors import LoadFailed
-from edgevit.types import Library, Runner, Target, Tolerance
+from edgevit.types import Runner, Target, Tolerance
+from targets import tflite
+from targets.tflite import LitertRunner
 
 TARGET = Target(
     name="tflite-gpu",
@@ -19,40 +20,20 @@ TARGET = Target(
     runtime="LiteRT interpreter on the CPU (where there is a GPU, LiteRT on that)",
     recipes={"fp32": Tolerance(1e-4, 0.002, 0.998), "fp16": Tolerance(0.02, 0.005, 0.995)},
     activations=False,
-    needs=(
-        Library("ai_edge_litert", "tflite"),
-        Library("litert_torch", "tflite"),
-        Library("ai_edge_quantizer", "tflite"),
-        Library("torchao", "tflite"),
-    ),
+    needs=tflite.TARGET.needs,
     max_subgraphs=1,
     max_outside=0,
     not_here="a phone's GPU is not here, and a figure of this machine's CPU would say nothing of it",
 )
 
 
-class InterpretedRunner:
+class InterpretedRunner(LitertRunner):
     """The file in LiteRT's interpreter on the CPU: its answers are those of the file, its time is nobody's."""
 
     where = "reference"
-    threads: int | None
-
-    def __init__(self, file: Path, threads: int | None) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self.threads = threads or os.cpu_count() or 1
-        self._interpreter = Interpreter(str(file), num_threads=self.threads)
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        return np.concatenate([self._one(image) for image in channels_last(images)])
-
-    def _one(self, image: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._input, image[None])
-        self._interpreter.invoke()
-        return np.asarray(self._interpreter.get_tensor(self._output))
+        return super().__call__(channels_last(images))
 
 
 class AcceleratedRunner:

@@ -9,9 +9,12 @@ from torch.nn import functional as F
 from converters.rewrite.answers import Mean, SlicedAnswers
 from converters.rewrite.attention import ApartAttention
 from converters.rewrite.constants import FixedRelative, FixedTokens
-from converters.rewrite.parts import Authored, Encoder, between, swap
+from converters.rewrite.parts import Authored, between, swap
 from converters.rewrite.rewriting import Rewrite
 from edgevit.vit.model import PatchEmbed
+
+SEQUENCE = 2
+"""The axis of the tokens."""
 
 
 class RowPatches(nn.Module):
@@ -68,7 +71,7 @@ class RowAttention(nn.Module):
         self.asking = apart.asking
 
     def forward(self, x: Tensor) -> Tensor:
-        q = self._split(self.q(between(x, 0, self.asking, 2))).permute(0, 2, 1, 3)
+        q = self._split(self.q(between(x, 0, self.asking, SEQUENCE))).permute(0, 2, 1, 3)
         k = self._split(self.k(x)).permute(0, 2, 3, 1)
         logits = torch.matmul(q, k)
         if self.relative:
@@ -79,20 +82,6 @@ class RowAttention(nn.Module):
     def _split(self, x: Tensor) -> Tensor:
         """(1, 1, T, width) to (1, T, heads, width / heads)."""
         return x.reshape(1, x.shape[2], self.heads, -1)
-
-
-class RowEncoder(nn.Module):
-    """Encoder over (1, 1, T, width)."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__()
-        assert isinstance(encoder.attention, ApartAttention), "q, k and v must be taken apart before"
-        self.norm1, self.attention = encoder.norm1, RowAttention(encoder.attention)
-        self.norm2, self.mlp, self.asking = encoder.norm2, encoder.mlp, encoder.asking
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = between(x, 0, self.asking, 2) + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
 
 
 class RowMean(nn.Module):
@@ -125,9 +114,10 @@ def _in_rank_4(model: Authored) -> int:
     patches, tokens, answers = model.patches, model.tokens, model.answers
     if not (isinstance(patches, PatchEmbed) and isinstance(tokens, FixedTokens) and isinstance(answers, SlicedAnswers)):
         return 0
-    model.patches, model.tokens, answers.axis = RowPatches(patches), RowTokens(tokens), 2
-    swap(model, Mean, RowMean)
-    return 3 + swap(model, Encoder, RowEncoder)
+    model.patches, model.tokens, answers.axis = RowPatches(patches), RowTokens(tokens), SEQUENCE
+    for block in model.encoders():
+        block.axis = SEQUENCE
+    return 3 + swap(model, Mean, RowMean) + swap(model, ApartAttention, RowAttention)
 
 
 def _convolve(model: Authored) -> int:

@@ -17,8 +17,8 @@ from edgevit.vit.model import ViT
 
 EXACT = 1e-9
 """Relative difference in float64 above which a rewrite is not the same function."""
-EXACT_SINGLE = 1e-4
-"""The same in float32, on real images, as fp32 artifacts are held to: sums in another order grow apart with depth."""
+EXACT_SINGLE = 1e-5
+"""The same in float32, on real images: sums in another order differ by 2e-6 in DeiT-Ti, 9e-7 in a random L/16."""
 
 
 @dataclass(frozen=True)
