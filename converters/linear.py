@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchao.quantization import IntxUnpackedToInt8Tensor
 
 Model = TypeVar("Model", bound=nn.Module)
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 def quantized(linear: nn.Linear) -> bool:
@@ -37,10 +38,24 @@ def scaled(linear: nn.Linear, factor: float) -> nn.Linear:
     return _linear(weight, linear.bias.detach() * factor)
 
 
-def after_affine(linear: nn.Linear, gain: Tensor, shift: Tensor) -> nn.Linear:
-    """The float map that gives linear(gain * x + shift) for x."""
-    weight = linear.weight.detach()
-    return _linear(weight * gain, linear.bias.detach() + weight @ shift)
+def after_shift(linear: nn.Linear, shift: Tensor) -> nn.Linear:
+    """The map that gives linear(x + shift) for x. Integers stay."""
+    return _linear(linear.weight.detach(), linear.bias.detach() + matrix(linear) @ shift)
+
+
+def after_gain(linear: nn.Linear, gain: Tensor) -> nn.Linear:
+    """The float map that gives linear(gain * x) for x."""
+    return _linear(linear.weight.detach() * gain, linear.bias.detach())
+
+
+def centred(layer: Layer) -> Layer:
+    """The float map or convolution whose outputs are those of `layer` less their mean over the channels."""
+    layer = copy.copy(layer)
+    layer._parameters = {
+        name: nn.Parameter(p.detach() - p.detach().mean(0), requires_grad=False)  # type: ignore[union-attr]
+        for name, p in layer._parameters.items()
+    }
+    return layer
 
 
 def dequantized(model: Model) -> Model:

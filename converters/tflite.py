@@ -8,27 +8,41 @@ import litert_torch
 import torch
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping, quantizer, recipe_manager
-from torch import Tensor
+from torch import Tensor, nn
 
 from converters.linear import dequantized
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import BATCHED_ATTENTION, LAST_BLOCK_ASKS_LESS, Q_K_V_APART
 from converters.rewrite.constants import CONSTANTS
-from converters.rewrite.norms import GAIN_FIRST_NORM
+from converters.rewrite.norms import CENTRED_STREAM, FOLDED_GAIN, FOLDED_SHIFT, SPELT_OUT_NORM
+from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import rewritten
 from edgevit.types import Delegation, Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 FILE = "model.tflite"
-REWRITES = (*CONSTANTS, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION, GAIN_FIRST_NORM)
+REWRITES = (
+    *CONSTANTS, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION, SPELT_OUT_NORM,
+    FOLDED_SHIFT, FOLDED_GAIN, CENTRED_STREAM,
+)  # fmt: skip
+
+
+class ChannelsLast(nn.Module):
+    """`model` for images (1, H, W, 3), as an app has them: no transposition before the first convolution."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images.permute(0, 3, 1, 2))
 
 
 def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
-    height, width = model.config.image_size
     path = into / FILE
     progress("converting to TFLite", 0, 3)
-    authored, rewrites = rewritten(dequantized(model), REWRITES, images)
-    litert_torch.convert(authored, (torch.zeros(1, 3, height, width),)).export(str(path))
+    authored, rewrites = rewritten(model, REWRITES, images)
+    export(dequantized(authored), path)
     if recipe.weights.kind == "int":
         progress("storing the integers", 1, 3)
         _store_integers(path)
@@ -36,6 +50,12 @@ def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progres
     delegation = count_delegation(path)
     progress("counting the delegate's share", 3, 3)
     return Exported(FILE, delegation, rewrites)
+
+
+def export(model: Authored, path: Path) -> None:
+    """Write the file that takes one image (1, H, W, 3) float32."""
+    height, width = model.config.image_size
+    litert_torch.convert(ChannelsLast(model).eval(), (torch.zeros(1, height, width, 3),)).export(str(path))
 
 
 def _store_integers(path: Path) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import litert_torch
-import torch
 from ai_edge_quantizer import algorithm_manager, qtyping, recipe_manager
-from torch import Tensor, nn
+from torch import Tensor
 
 from converters.flatbuffer import nodes
 from converters.gpu_rules import judged
@@ -16,37 +14,25 @@ from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import LAST_BLOCK_ASKS_LESS, Q_K_V_APART
 from converters.rewrite.constants import CONSTANTS
-from converters.rewrite.norms import FOLDED_AFFINE, MAPPED_NORM
+from converters.rewrite.norms import CENTRED_STREAM, FOLDED_GAIN, FOLDED_SHIFT, MAPPED_NORM
 from converters.rewrite.rank4 import CONVOLVED_MAPS, RANK_4
 from converters.rewrite.rewriting import rewritten
-from converters.tflite import FILE, store
+from converters.tflite import FILE, export, store
 from edgevit.types import Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 REWRITES = (
-    *CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, MAPPED_NORM, FOLDED_AFFINE,
-    RANK_4, CONVOLVED_MAPS,
+    *CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, MAPPED_NORM,
+    FOLDED_SHIFT, FOLDED_GAIN, CENTRED_STREAM, RANK_4, CONVOLVED_MAPS,
 )  # fmt: skip
 
 
-class ChannelsLast(nn.Module):
-    """`model` for images (1, H, W, 3), as an app has them: no transposition before the first convolution."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model(images.permute(0, 3, 1, 2))
-
-
 def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
-    height, width = model.config.image_size
     path = into / FILE
     progress("re-authoring", 0, 3)
     authored, rewrites = rewritten(model, REWRITES, images)
     progress("converting to TFLite", 1, 3)
-    litert_torch.convert(ChannelsLast(authored).eval(), (torch.zeros(1, height, width, 3),)).export(str(path))
+    export(authored, path)
     lift_products(path)
     if recipe.weights.bits == 16:
         progress("storing halves", 2, 3)

@@ -10,7 +10,7 @@ import numpy as np
 from edgevit.errors import LoadFailed
 from edgevit.types import Runner, Target, Tolerance
 from targets import tflite
-from targets.tflite import LitertRunner
+from targets.tflite import LitertRunner, channels_last
 
 TARGET = Target(
     name="tflite-gpu",
@@ -32,9 +32,6 @@ class InterpretedRunner(LitertRunner):
 
     where = "reference"
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        return super().__call__(channels_last(images))
-
 
 class AcceleratedRunner:
     """The file on this machine's GPU: another one than a phone's, with the same delegate. One image at a time."""
@@ -55,11 +52,6 @@ class AcceleratedRunner:
         self._inputs[0].write(image)
         self._model.run_by_index(0, self._inputs, self._outputs)
         return np.asarray(self._outputs[0].read(self._classes, np.float32))
-
-
-def channels_last(images: np.ndarray) -> np.ndarray:
-    """(N, 3, H, W) to (N, H, W, 3), as the file takes them."""
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 
 
 def load(file: Path, threads: int | None) -> Runner:

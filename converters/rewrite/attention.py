@@ -46,10 +46,11 @@ class BatchedAttention(nn.Module):
         super().__init__()
         self.q, self.k, self.v, self.proj, self.heads = apart.q, apart.k, apart.v, apart.proj, apart.heads
         self.relative, self.asking = apart.relative, apart.asking
+        self.turned_once = False
 
     def forward(self, x: Tensor) -> Tensor:
         q = self._split(self.q(between(x, 0, self.asking, 1)))
-        logits = torch.bmm(q, self._split(self.k(x)).transpose(1, 2))
+        logits = torch.bmm(q, self._keys(self.k(x)))
         if isinstance(self.relative, FixedRelative):
             logits = logits + self.relative.of(q)
         mixed = torch.bmm(torch.softmax(logits, dim=-1), self._split(self.v(x)))
@@ -58,6 +59,10 @@ class BatchedAttention(nn.Module):
     def _split(self, x: Tensor) -> Tensor:
         """(1, T, width) to (heads, T, width / heads)."""
         return x.reshape(x.shape[1], self.heads, -1).transpose(0, 1)
+
+    def _keys(self, x: Tensor) -> Tensor:
+        """(1, T, width) to (heads, width / heads, T)."""
+        return x.reshape(x.shape[1], self.heads, -1).permute(1, 2, 0) if self.turned_once else self._split(x).transpose(1, 2)
 
 
 class SplitAttention(nn.Module):
@@ -87,6 +92,13 @@ def _take_apart(model: Authored) -> int:
 
 def _batch(model: Authored) -> int:
     return swap(model, ApartAttention, BatchedAttention)
+
+
+def _turn_once(model: Authored) -> int:
+    batched = [module for module in model.modules() if isinstance(module, BatchedAttention)]
+    for attention in batched:
+        attention.turned_once = True
+    return len(batched)
 
 
 def _split_heads(model: Authored) -> int:
@@ -121,6 +133,12 @@ BATCHED_ATTENTION = Rewrite(
     "scaled_dot_product_attention, whose decomposition has a masked safe softmax",
     "no row is masked whole, so softmax needs no such guard; heads become the batch of a product in rank 3",
     _batch,
+)
+KEYS_TURNED_ONCE = Rewrite(
+    "keys turned once",
+    "two permutations of the keys, heads first and then tokens last",
+    "two permutations are one; TFLite's runtime folds the second into its product, and is slower with this",
+    _turn_once,
 )
 SPLIT_HEADS = Rewrite(
     "split heads",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from converters.rewrite.parts import Authored, Tokens, swap
+from converters.rewrite.parts import Authored, Tokens, constant, swap
 from converters.rewrite.rewriting import Rewrite
 from edgevit.vit.positions import Relative
 from edgevit.vit.stem import StandardisedConv, same, standardised
@@ -71,15 +71,11 @@ class FixedTokens(nn.Module):
 
     def __init__(self, tokens: Tokens) -> None:
         super().__init__()
-        self.prefix, self.positions = (_constant(tensor) for tensor in (tokens.prefix(), tokens.positions()))
+        self.prefix, self.positions = (constant(tensor) for tensor in (tokens.prefix(), tokens.positions()))
 
     def forward(self, patches: Tensor) -> Tensor:
         x = patches if self.positions is None else patches + self.positions
         return x if self.prefix is None else torch.cat([self.prefix, x], dim=1)
-
-
-def _constant(tensor: Tensor | None) -> nn.Parameter | None:
-    return None if tensor is None else nn.Parameter(tensor.detach().clone(), requires_grad=False)
 
 
 def _swapping(kind: type[nn.Module], new: type[nn.Module]):  # type: ignore[no-untyped-def]

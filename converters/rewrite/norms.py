@@ -2,81 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from converters.linear import after_affine
-from converters.rewrite.parts import Authored, swap
+from converters.linear import after_gain, after_shift, centred
+from converters.rewrite.constants import FixedTokens
+from converters.rewrite.parts import Authored, constant, swap
 from converters.rewrite.rewriting import Rewrite
+from edgevit.vit.model import PatchEmbed
 
 
-class Normalise(nn.Module):
-    """x (.., width) to zero mean and unit variance over the width: LayerNorm before its gain and shift."""
+class SpeltNorm(nn.Module):
+    """LayerNorm over the width of x (.., width), spelt out; how a mean is taken is its subclasses'.
+
+    The gain comes before the division by the standard deviation: behind it, TFLite's converter would fold it into the weights
+    that follow, and they lose their integers. `gain` and `shift` are None once they are folded. `centre` is False where the means
+    of x are zero already.
+    """
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
+        self.gain, self.shift = constant(norm.weight), constant(norm.bias)
+        self.eps, self.centre = norm.eps, True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.centre:
+            x = x - self.mean(x)
+        normal = (x if self.gain is None else x * self.gain) * torch.rsqrt(self.variance(x))
+        return normal if self.shift is None else normal + self.shift
+
+    def mean(self, x: Tensor) -> Tensor:
+        """(.., 1)."""
+        return x.mean(-1, keepdim=True)
+
+    def variance(self, x: Tensor) -> Tensor:
+        """That of centred x, and eps: (.., 1)."""
+        return (x * x).mean(-1, keepdim=True) + self.eps
+
+
+class MappedNorm(SpeltNorm):
+    """SpeltNorm whose means are maps to one channel; eps is the bias of the second."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        super().__init__(norm)
         (width,) = norm.normalized_shape
-        self.mean = nn.Linear(width, 1, bias=False, dtype=norm.weight.dtype).requires_grad_(False)
-        self.mean.weight.fill_(1 / width)
-        self.eps = norm.eps
+        self.average, self.spread = (nn.Linear(width, 1, bias, dtype=norm.weight.dtype) for bias in (False, True))
+        for linear in (self.average, self.spread):
+            linear.requires_grad_(False).weight.fill_(1 / width)
+        self.spread.bias.fill_(norm.eps)
 
-    def forward(self, x: Tensor) -> Tensor:
-        centred = x - self.mean(x)
-        return centred * torch.rsqrt(self.mean(centred * centred) + self.eps)
+    def mean(self, x: Tensor) -> Tensor:
+        return self.average(x)
 
-
-class MappedNorm(nn.Module):
-    """LayerNorm as Normalise, then its gain and shift."""
-
-    def __init__(self, norm: nn.LayerNorm) -> None:
-        super().__init__()
-        self.normalise = Normalise(norm)
-        self.gain, self.shift = (nn.Parameter(p.detach().clone(), requires_grad=False) for p in (norm.weight, norm.bias))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.normalise(x) * self.gain + self.shift
-
-
-class GainFirstNorm(nn.Module):
-    """LayerNorm with its gain before the division by the standard deviation."""
-
-    def __init__(self, norm: nn.LayerNorm) -> None:
-        super().__init__()
-        self.gain, self.shift, self.eps = norm.weight, norm.bias, norm.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        centred = x - x.mean(-1, keepdim=True)
-        variance = (centred * centred).mean(-1, keepdim=True)
-        return centred * self.gain * torch.rsqrt(variance + self.eps) + self.shift
+    def variance(self, x: Tensor) -> Tensor:
+        return self.spread(x * x)
 
 
 def _map(model: Authored) -> int:
     return swap(model, nn.LayerNorm, MappedNorm)
 
 
-def _gain_first(model: Authored) -> int:
-    return swap(model, nn.LayerNorm, GainFirstNorm)
+def _spell(model: Authored) -> int:
+    return swap(model, nn.LayerNorm, SpeltNorm)
 
 
-def _fold(model: Authored) -> int:
-    """Into every map that reads the norm."""
-    places: list[tuple[nn.Module, str, nn.Module, tuple[str, ...]]] = []
+def _read(model: Authored) -> list[tuple[SpeltNorm, nn.Module, tuple[str, ...]]]:
+    """Every norm with the module that reads it, and the names of the maps by which it does."""
+    found: list[tuple[nn.Module, nn.Module, tuple[str, ...]]] = []
     for block in model.encoders():
-        attention = ("q", "k", "v") if hasattr(block.attention, "q") else ("qkv",)
-        places += [(block, "norm1", block.attention, attention), (block, "norm2", block.mlp, ("fc1",))]
-    places.append((model.answers, "norm", model.answers, ("first", "other")))
-    return sum(_fold_one(*place) for place in places)
+        found.append((block.norm1, block.attention, ("q", "k", "v") if hasattr(block.attention, "q") else ("qkv",)))
+        found.append((block.norm2, block.mlp, ("fc1",)))
+    found.append((model.answers.norm, model.answers, ("first", "other")))  # type: ignore[arg-type]
+    return [(norm, reader, maps) for norm, reader, maps in found if isinstance(norm, SpeltNorm)]
 
 
-def _fold_one(owner: nn.Module, name: str, reader: nn.Module, maps: tuple[str, ...]) -> int:
-    norm = getattr(owner, name)
-    if not isinstance(norm, MappedNorm):
-        return 0
+def _fold_shifts(model: Authored) -> int:
+    return sum(_into_maps(norm, "shift", after_shift, reader, maps) for norm, reader, maps in _read(model))
+
+
+def _fold_gains(model: Authored) -> int:
+    return sum(_into_maps(norm, "gain", after_gain, reader, maps) for norm, reader, maps in _read(model))
+
+
+def _into_maps(norm: SpeltNorm, name: str, fold: Callable[..., nn.Linear], reader: nn.Module, maps: tuple[str, ...]) -> int:
+    """Fold that parameter of a norm into the maps that read it."""
     for linear in maps:
         if getattr(reader, linear) is not None:
-            setattr(reader, linear, after_affine(getattr(reader, linear), norm.gain, norm.shift))
-    setattr(owner, name, norm.normalise)
+            setattr(reader, linear, fold(getattr(reader, linear), getattr(norm, name)))
+    setattr(norm, name, None)
     return 1
+
+
+def _centre(model: Authored) -> int:
+    """Everything that writes to the stream which the norms read."""
+    patches, tokens, norms = model.patches, model.tokens, _read(model)
+    if not (isinstance(patches, PatchEmbed) and isinstance(tokens, FixedTokens) and len(norms) == 2 * len(model.blocks) + 1):
+        return 0
+    patches.proj = centred(patches.proj)
+    for token in (tokens.prefix, tokens.positions):
+        if token is not None:
+            token.data = token.data - token.data.mean(-1, keepdim=True)
+    for block in model.encoders():
+        block.attention.proj, block.mlp.fc2 = centred(block.attention.proj), centred(block.mlp.fc2)
+    for norm, _, _ in norms:
+        norm.centre = False
+    return len(norms)
 
 
 MAPPED_NORM = Rewrite(
@@ -85,16 +117,30 @@ MAPPED_NORM = Rewrite(
     "a mean is a map to one channel of weights 1 / width; then products and an rsqrt",
     _map,
 )
-FOLDED_AFFINE = Rewrite(
-    "folded affine",
-    "gain and shift of a LayerNorm",
-    "W (g x + s) + b is (W g) x + (W s + b)",
-    _fold,
+SPELT_OUT_NORM = Rewrite(
+    "LayerNorm spelt out",
+    "LayerNorm, whose last product TFLite's converter folds into the weights behind, so that they lose their integers",
+    "it is its definition, but for the order of two products",
+    _spell,
+)
+FOLDED_SHIFT = Rewrite(
+    "folded shift",
+    "the shift of a LayerNorm",
+    "W (y + s) + b is W y + (W s + b); integers of W stay",
+    _fold_shifts,
+)
+FOLDED_GAIN = Rewrite(
+    "folded gain",
+    "the gain of a LayerNorm",
+    "W (g x) is (W g) x",
+    _fold_gains,
     float_only=True,
 )
-GAIN_FIRST_NORM = Rewrite(
-    "gain-first LayerNorm",
-    "LayerNorm, whose last product TFLite's converter folds into the weights behind, so that they lose their integers",
-    "a product may be taken in any order",
-    _gain_first,
+CENTRED_STREAM = Rewrite(
+    "centred stream",
+    "the mean that each LayerNorm takes away",
+    "a LayerNorm does not see the mean of a token, so all that writes to the stream may write with mean zero: nothing is left to "
+    "take away",
+    _centre,
+    float_only=True,
 )

@@ -75,6 +75,10 @@ class Authored(nn.Module):
         return [block for block in self.blocks if isinstance(block, Encoder)]
 
 
+def constant(tensor: Tensor | None) -> nn.Parameter | None:
+    return None if tensor is None else nn.Parameter(tensor.detach().clone(), requires_grad=False)
+
+
 def between(x: Tensor, start: int, stop: int | None, axis: int) -> Tensor:
     """Tokens `start` up to `stop` of a sequence: (1, T, width), axis 1, (1, 1, T, width), axis 2, or (1, width, 1, T), axis 3.
 

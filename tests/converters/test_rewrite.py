@@ -10,8 +10,9 @@ from torch import nn
 
 import converters
 import quantize
-from converters.linear import after_affine, dequantized, rows, scaled
+from converters.linear import after_gain, after_shift, centred, dequantized, rows, scaled
 from converters.rewrite.activations import TANH_GELU
+from converters.rewrite.norms import SpeltNorm
 from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite, rewritten
 from edgevit.errors import EdgevitError
@@ -144,7 +145,41 @@ def test_cut_and_scaled_linears(quantized: bool) -> None:
     assert torch.allclose(dequantized(nn.Sequential(linear))(x), expected, atol=1e-6)
 
 
-def test_folded_affine() -> None:
+@pytest.mark.parametrize("quantized", [True, False])
+def test_folded_shift(quantized: bool) -> None:
     torch.manual_seed(1)
-    linear, x, gain, shift = nn.Linear(8, 6).requires_grad_(False), torch.randn(4, 8), torch.randn(8), torch.randn(8)
-    assert torch.allclose(after_affine(linear, gain, shift)(x), linear(gain * x + shift), atol=1e-5)
+    linear, x, shift = nn.Linear(8, 6).requires_grad_(False), torch.randn(4, 8), torch.randn(8)
+    if quantized:
+        apply(nn.Sequential(linear), quantize.get("int8"), activations=False)
+    folded = after_shift(linear, shift)
+    assert torch.allclose(folded(x), linear(x + shift), atol=1e-5)
+    if quantized:
+        assert torch.equal(folded.weight.qdata, linear.weight.qdata)  # type: ignore[union-attr]
+
+
+def test_folded_gain() -> None:
+    torch.manual_seed(1)
+    linear, x, gain = nn.Linear(8, 6).requires_grad_(False), torch.randn(4, 8), torch.randn(8)
+    assert torch.allclose(after_gain(linear, gain)(x), linear(gain * x), atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(8, 6), nn.Conv2d(8, 6, 1)])
+def test_centred(layer: nn.Linear | nn.Conv2d) -> None:
+    x = torch.randn(4, 8, 1, 1) if isinstance(layer, nn.Conv2d) else torch.randn(4, 8)
+    before = layer.weight.clone()
+    answered = layer(x)
+    assert torch.allclose(centred(layer)(x), answered - answered.mean(1, keepdim=True), atol=1e-6)
+    assert torch.equal(layer.weight, before), "the checkpoint's own layer was changed"
+
+
+@pytest.mark.parametrize("converter", ["executorch", "tflite"])
+@pytest.mark.parametrize("quantized", [True, False])
+def test_what_is_left_of_a_norm(converter: str, quantized: bool) -> None:
+    """Its gain and its mean stay where they could only go into integers."""
+    vit = noisy()
+    if quantized:
+        apply(vit, quantize.get("int8"), activations=True)
+    authored, _ = rewritten(vit, rewrites(converter), image(vit.config))
+    norms = [module for module in authored.modules() if isinstance(module, SpeltNorm)]
+    assert len(norms) == 2 * vit.config.depth + 1
+    assert all((norm.centre, norm.gain is not None, norm.shift is not None) == (quantized, quantized, False) for norm in norms)
