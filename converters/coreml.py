@@ -13,10 +13,11 @@ from converters import mlprogram
 from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.constants import CONSTANTS
+from converters.rewrite.merging import MERGED_BY_PRODUCTS
 from edgevit.types import Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
-REWRITES = (*CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS)
+REWRITES = (*CONSTANTS, MERGED_BY_PRODUCTS, SPELT_OUT_GELU, SLICED_ANSWERS)
 
 
 def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:

@@ -12,14 +12,15 @@ from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import BATCHED_ATTENTION, KEYS_TURNED_ONCE, LAST_BLOCK_ASKS_LESS, Q_K_V_APART
 from converters.rewrite.constants import CONSTANTS
-from converters.rewrite.norms import CENTRED_STREAM, FOLDED_GAIN, FOLDED_SHIFT, MAPPED_NORM
+from converters.rewrite.merging import MERGED_BY_MAPS
+from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, MAPPED_NORM
 from converters.rewrite.rewriting import rewritten
 from edgevit.types import Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 REWRITES = (
-    *CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION, KEYS_TURNED_ONCE,
-    MAPPED_NORM, FOLDED_SHIFT, FOLDED_GAIN, CENTRED_STREAM,
+    *CONSTANTS, MERGED_BY_MAPS, SPELT_OUT_GELU, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION,
+    KEYS_TURNED_ONCE, MAPPED_NORM, FOLDED_AFFINE, CENTRED_STREAM,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.constants import CONSTANTS
+from converters.rewrite.merging import MERGED_BY_PRODUCTS
 from converters.rewrite.rewriting import rewritten
 from edgevit.lean import COREML_EXTRAS, without
 from edgevit.types import Exported, Progress, QuantRecipe
@@ -24,7 +25,7 @@ with without(*(name for name in COREML_EXTRAS if name != "executorch")):
 
     from converters.lowering import FILE, lower
 
-REWRITES = (*CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS)
+REWRITES = (*CONSTANTS, MERGED_BY_PRODUCTS, SPELT_OUT_GELU, SLICED_ANSWERS)
 
 
 def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:

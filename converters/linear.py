@@ -38,14 +38,10 @@ def scaled(linear: nn.Linear, factor: float) -> nn.Linear:
     return _linear(weight, linear.bias.detach() * factor)
 
 
-def after_shift(linear: nn.Linear, shift: Tensor) -> nn.Linear:
-    """The map that gives linear(x + shift) for x. Integers stay."""
-    return _linear(linear.weight.detach(), linear.bias.detach() + matrix(linear) @ shift)
-
-
-def after_gain(linear: nn.Linear, gain: Tensor) -> nn.Linear:
-    """The float map that gives linear(gain * x) for x."""
-    return _linear(linear.weight.detach() * gain, linear.bias.detach())
+def after_affine(linear: nn.Linear, gain: Tensor, shift: Tensor) -> nn.Linear:
+    """The float map that gives linear(gain * x + shift) for x."""
+    weight = linear.weight.detach()
+    return _linear(weight * gain, linear.bias.detach() + weight @ shift)
 
 
 def centred(layer: Layer) -> Layer:

@@ -14,7 +14,8 @@ from converters.linear import dequantized
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import BATCHED_ATTENTION, LAST_BLOCK_ASKS_LESS, Q_K_V_APART
 from converters.rewrite.constants import CONSTANTS
-from converters.rewrite.norms import CENTRED_STREAM, FOLDED_GAIN, FOLDED_SHIFT, SPELT_OUT_NORM
+from converters.rewrite.merging import MERGED_BY_PRODUCTS
+from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, SPELT_OUT_NORM
 from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import rewritten
 from edgevit.types import Delegation, Exported, Progress, QuantRecipe
@@ -22,8 +23,8 @@ from edgevit.vit.model import ViT
 
 FILE = "model.tflite"
 REWRITES = (
-    *CONSTANTS, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION, SPELT_OUT_NORM,
-    FOLDED_SHIFT, FOLDED_GAIN, CENTRED_STREAM,
+    *CONSTANTS, MERGED_BY_PRODUCTS, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION, SPELT_OUT_NORM,
+    FOLDED_AFFINE, CENTRED_STREAM,
 )  # fmt: skip
 
 

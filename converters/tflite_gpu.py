@@ -14,7 +14,7 @@ from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import LAST_BLOCK_ASKS_LESS, Q_K_V_APART
 from converters.rewrite.constants import CONSTANTS
-from converters.rewrite.norms import CENTRED_STREAM, FOLDED_GAIN, FOLDED_SHIFT, MAPPED_NORM
+from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, MAPPED_NORM
 from converters.rewrite.rank4 import CONVOLVED_MAPS, RANK_4
 from converters.rewrite.rewriting import rewritten
 from converters.tflite import FILE, export, store
@@ -23,7 +23,7 @@ from edgevit.vit.model import ViT
 
 REWRITES = (
     *CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, MAPPED_NORM,
-    FOLDED_SHIFT, FOLDED_GAIN, CENTRED_STREAM, RANK_4, CONVOLVED_MAPS,
+    FOLDED_AFFINE, CENTRED_STREAM, RANK_4, CONVOLVED_MAPS,
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ TARGET = Target(
     max_subgraphs=1,
     max_outside=0,
     not_here="a phone's GPU is not here, and a figure of this machine's CPU would say nothing of it",
+    merges=False,
 )
 
 

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import targets
-from edgevit.types import ResNetStem, ViTConfig
+from edgevit.types import Merge, ResNetStem, ViTConfig
 from edgevit.vit.config import config
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -52,6 +52,10 @@ def _variants() -> dict[str, ViTConfig]:
         "hybrid with patches": {"stem": stem, "patch": 16},
         "mean of all": {
             "pool": "mean", "positions": "relative", "registers": 2, "gelu": "tanh", "representation": 24, "stem": stem,
+        },
+        "merged": {"merges": (Merge(1, 11),)},
+        "merged of all": {
+            "depth": 3, "pool": "mean", "registers": 2, "image_size": (24, 40), "merges": (Merge(1, 9), Merge(2, 6)),
         },
         "distilled of all": {"pool": "distilled", "positions": "2d", "registers": 2, "image_size": (24, 32)},
     }  # fmt: skip

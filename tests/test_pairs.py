@@ -9,7 +9,8 @@ import pytest
 import targets
 from edgevit import pipeline
 from edgevit.errors import BadInput, NotInstalled
-from edgevit.types import Library
+from edgevit.types import Library, Merge
+from edgevit.vit.config import config
 
 
 def test_all_means_every_target_whose_answers_can_be_checked() -> None:
@@ -41,3 +42,37 @@ def test_every_absent_library_is_in_the_line_that_installs_them() -> None:
     with pytest.raises(NotInstalled) as caught:
         targets.require(dataclasses.replace(targets.get("executorch-coreml"), needs=needs))
     assert caught.value.hint == "pip install 'edgevit[executorch,coreml]'"
+
+
+def test_patches_are_merged_for_each_share() -> None:
+    shape = config("Pico/8", (32, 32), 5)
+    made = pipeline.merged([pipeline.Pair("tflite", "int8")], shape, [1.0, 0.5, 1.0])
+    assert [pair.name for pair in made] == ["tflite-int8", "tflite-int8-8patches"]
+    assert made[1].merges == (Merge(1, 11), Merge(2, 8))
+
+
+@pytest.mark.parametrize("target", ["coreml-ane", "executorch-vulkan", "tflite-gpu"])
+def test_a_target_that_cannot_merge_says_so(target: str) -> None:
+    shape = config("Pico/8", (32, 32), 5)
+    with pytest.raises(BadInput, match=f"{target} cannot merge patches") as caught:
+        pipeline.merged([pipeline.Pair(target, "fp16")], shape, [0.5])
+    assert "executorch" in str(caught.value.hint) and target not in str(caught.value.hint).split(", ")
+    with pytest.raises(BadInput, match="cannot merge"):
+        pipeline.merged([pipeline.Pair(target, "fp16")], dataclasses.replace(shape, merges=(Merge(1, 12),)), [1.0])
+
+
+def test_a_checkpoint_that_merges_keeps_its_merges() -> None:
+    shape = dataclasses.replace(config("Pico/8", (32, 32), 5), merges=(Merge(1, 12),))
+    assert pipeline.merged([pipeline.Pair("tflite", "fp32")], shape, [1.0]) == [pipeline.Pair("tflite", "fp32", (Merge(1, 12),))]
+    with pytest.raises(BadInput, match="merges patches already"):
+        pipeline.merged([pipeline.Pair("tflite", "fp32")], shape, [0.5])
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "int8"])
+def test_what_merges_may_answer_otherwise_and_compute_no_worse(recipe: str) -> None:
+    """A file must still compute its own function: in float32 as exactly as one that merges nothing."""
+    place = targets.get("tflite")
+    plain, merged = (targets.tolerance(place, recipe, merges) for merges in (False, True))
+    assert plain == place.recipes[recipe]
+    assert merged.drop > plain.drop and merged.agreement < plain.agreement
+    assert (merged.relative_error == plain.relative_error) == (recipe == "fp32")

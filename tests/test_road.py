@@ -144,6 +144,21 @@ def test_a_wrong_model_fails_its_check(exported: dict[str, Artifact], source: Ch
     assert checked.outcome is Outcome.WRONG_ANSWERS and "answers differ" in checked.reason
 
 
+def test_half_of_the_patches_merged(source: Checkpoint, tmp_path: Path) -> None:
+    """An artifact of its own, whose file computes the merged model and whose answers are compared with the checkpoint's."""
+    pairs = pipeline.merged([pipeline.Pair("tflite", "fp32")], source.config, [0.5])
+    (made,) = pipeline.export(source.folder, pairs, DATA, tmp_path / "out", False, silent)
+    if made.outcome is Outcome.SKIPPED:
+        pytest.skip(made.reason)
+    assert made.name == made.folder.name == f"tflite-fp32-{source.config.patches // 2}patches"
+    assert made.merges and made.delegation == dataclasses.replace(made.delegation, subgraphs=1, outside=0)
+    assert made.relative_error is not None and made.relative_error < 1e-5, "of the merged model in torch"
+    assert made.agreement is not None and 0.5 < made.agreement < 1 and made.reference_top1 is not None, "of the checkpoint"
+    assert "merging by products" in {rewrite.name for rewrite in made.rewrites}
+    again = pipeline.check(made.folder, None, None, "held-out", "refuse", silent)
+    assert (again.agreement, again.relative_error, again.tolerance) == (made.agreement, made.relative_error, made.tolerance)
+
+
 def test_too_little_delegated_is_an_outcome() -> None:
     place = targets.get("executorch")
     assert pipeline.too_little(Delegation(1, 300, 1), place) == ""

@@ -7,17 +7,21 @@ from torch import Tensor, nn
 
 from converters.rewrite.parts import Answers, Authored, between
 from converters.rewrite.rewriting import Rewrite
+from edgevit.types import ViTConfig
 
 
 class Mean(nn.Module):
-    """The mean over `tokens` tokens, (1, tokens, width) to (1, 1, width), as a product with 1 / tokens."""
+    """The mean over patches, of which `tokens` tokens (1, tokens, width) are left, to (1, 1, width): a product with 1 / patches.
 
-    def __init__(self, tokens: int, dtype: torch.dtype) -> None:
+    `sizes` (1, tokens, 1) are the patches that a token stands for, where they were merged.
+    """
+
+    def __init__(self, tokens: int, patches: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self.parts = nn.Parameter(torch.full((1, 1, tokens), 1 / tokens, dtype=dtype), requires_grad=False)
+        self.parts = nn.Parameter(torch.full((1, 1, tokens), 1 / patches, dtype=dtype), requires_grad=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.bmm(self.parts, x)
+    def forward(self, x: Tensor, sizes: Tensor | None = None) -> Tensor:
+        return torch.bmm(self.parts if sizes is None else self.parts * sizes.reshape(1, 1, -1), x)
 
 
 class SlicedAnswers(nn.Module):
@@ -29,18 +33,21 @@ class SlicedAnswers(nn.Module):
 
     axis = 1
 
-    def __init__(self, answers: Answers, pool: str, prefix: int, tokens: int) -> None:
+    def __init__(self, answers: Answers, config: ViTConfig) -> None:
         super().__init__()
         head, *others = answers.heads
-        self.norm, self.prefix = answers.norm, prefix
+        self.norm, self.prefix = answers.norm, config.prefix
         self.first = answers.pre_logits or head
         self.second = head if answers.pre_logits else None
         self.other = others[0] if others else None
-        self.mean = Mean(tokens - prefix, answers.norm.weight.dtype) if pool == "mean" else None
+        left = config.lengths[-1] - config.prefix
+        self.mean = Mean(left, config.patches, answers.norm.weight.dtype) if config.pool == "mean" else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, sizes: Tensor | None = None) -> Tensor:
         if self.mean is not None:
-            return self._logits(self.mean(self.norm(between(x, self.prefix, None, self.axis)))).flatten(1)
+            patches = self.norm(between(x, self.prefix, None, self.axis))
+            weighted = () if sizes is None else (between(sizes, self.prefix, None, self.axis),)
+            return self._logits(self.mean(patches, *weighted)).flatten(1)
         if self.other is None:
             return self._logits(self.norm(between(x, 0, 1, self.axis))).flatten(1)
         class_token, distillation_token = (self.norm(between(x, i, i + 1, self.axis)) for i in range(2))
@@ -54,8 +61,7 @@ class SlicedAnswers(nn.Module):
 def _slice(model: Authored) -> int:
     if not isinstance(model.answers, Answers):
         return 0
-    config = model.config
-    model.answers = SlicedAnswers(model.answers, config.pool, config.prefix, config.tokens)
+    model.answers = SlicedAnswers(model.answers, model.config)
     return 1
 
 

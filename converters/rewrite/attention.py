@@ -28,9 +28,9 @@ class ApartAttention(nn.Module):
         self.proj, self.relative = attention.proj, attention.relative
         self.asking: int | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, log_sizes: Tensor | None = None) -> Tensor:
         q, k, v = (self._split(y) for y in (self.q(between(x, 0, self.asking, 1)), self.k(x), self.v(x)))
-        bias = self.relative(q) if self.relative else None
+        bias = self.relative(q) if self.relative else log_sizes
         mixed = F.scaled_dot_product_attention(q, k, v, bias, scale=1.0)
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
@@ -48,11 +48,13 @@ class BatchedAttention(nn.Module):
         self.relative, self.asking = apart.relative, apart.asking
         self.turned_once = False
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, log_sizes: Tensor | None = None) -> Tensor:
         q = self._split(self.q(between(x, 0, self.asking, 1)))
         logits = torch.bmm(q, self._keys(self.k(x)))
         if isinstance(self.relative, FixedRelative):
             logits = logits + self.relative.of(q)
+        if log_sizes is not None:
+            logits = logits + log_sizes
         mixed = torch.bmm(torch.softmax(logits, dim=-1), self._split(self.v(x)))
         return self.proj(mixed.transpose(0, 1).reshape(1, q.shape[1], -1))
 

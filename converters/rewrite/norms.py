@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from converters.linear import after_gain, after_shift, centred
+from converters.linear import after_affine, centred
 from converters.rewrite.constants import FixedTokens
 from converters.rewrite.parts import Authored, constant, swap
 from converters.rewrite.rewriting import Rewrite
@@ -45,10 +43,10 @@ class SpeltNorm(nn.Module):
 class MappedNorm(SpeltNorm):
     """SpeltNorm whose means are maps to one channel; eps is the bias of the second."""
 
-    def __init__(self, norm: nn.LayerNorm) -> None:
+    def __init__(self, norm: nn.LayerNorm, dtype: torch.dtype) -> None:
         super().__init__(norm)
         (width,) = norm.normalized_shape
-        self.average, self.spread = (nn.Linear(width, 1, bias, dtype=norm.weight.dtype) for bias in (False, True))
+        self.average, self.spread = (nn.Linear(width, 1, bias, dtype=dtype) for bias in (False, True))
         for linear in (self.average, self.spread):
             linear.requires_grad_(False).weight.fill_(1 / width)
         self.spread.bias.fill_(norm.eps)
@@ -61,7 +59,7 @@ class MappedNorm(SpeltNorm):
 
 
 def _map(model: Authored) -> int:
-    return swap(model, nn.LayerNorm, MappedNorm)
+    return swap(model, nn.LayerNorm, lambda norm: MappedNorm(norm, model.dtype))
 
 
 def _spell(model: Authored) -> int:
@@ -78,21 +76,16 @@ def _read(model: Authored) -> list[tuple[SpeltNorm, nn.Module, tuple[str, ...]]]
     return [(norm, reader, maps) for norm, reader, maps in found if isinstance(norm, SpeltNorm)]
 
 
-def _fold_shifts(model: Authored) -> int:
-    return sum(_into_maps(norm, "shift", after_shift, reader, maps) for norm, reader, maps in _read(model))
-
-
-def _fold_gains(model: Authored) -> int:
-    return sum(_into_maps(norm, "gain", after_gain, reader, maps) for norm, reader, maps in _read(model))
-
-
-def _into_maps(norm: SpeltNorm, name: str, fold: Callable[..., nn.Linear], reader: nn.Module, maps: tuple[str, ...]) -> int:
-    """Fold that parameter of a norm into the maps that read it."""
-    for linear in maps:
-        if getattr(reader, linear) is not None:
-            setattr(reader, linear, fold(getattr(reader, linear), getattr(norm, name)))
-    setattr(norm, name, None)
-    return 1
+def _fold(model: Authored) -> int:
+    """Into every map that reads the norm."""
+    norms = _read(model)
+    for norm, reader, maps in norms:
+        assert norm.gain is not None and norm.shift is not None
+        for name in maps:
+            if getattr(reader, name) is not None:
+                setattr(reader, name, after_affine(getattr(reader, name), norm.gain, norm.shift))
+        norm.gain = norm.shift = None
+    return len(norms)
 
 
 def _centre(model: Authored) -> int:
@@ -106,8 +99,9 @@ def _centre(model: Authored) -> int:
             token.data = token.data - token.data.mean(-1, keepdim=True)
     for block in model.encoders():
         block.attention.proj, block.mlp.fc2 = centred(block.attention.proj), centred(block.mlp.fc2)
-    for norm, _, _ in norms:
-        norm.centre = False
+    for norm in model.modules():
+        if isinstance(norm, SpeltNorm):
+            norm.centre = False
     return len(norms)
 
 
@@ -123,17 +117,11 @@ SPELT_OUT_NORM = Rewrite(
     "it is its definition, but for the order of two products",
     _spell,
 )
-FOLDED_SHIFT = Rewrite(
-    "folded shift",
-    "the shift of a LayerNorm",
-    "W (y + s) + b is W y + (W s + b); integers of W stay",
-    _fold_shifts,
-)
-FOLDED_GAIN = Rewrite(
-    "folded gain",
-    "the gain of a LayerNorm",
-    "W (g x) is (W g) x",
-    _fold_gains,
+FOLDED_AFFINE = Rewrite(
+    "folded affine",
+    "gain and shift of a LayerNorm",
+    "W (g x + s) + b is (W g) x + (W s + b)",
+    _fold,
     float_only=True,
 )
 CENTRED_STREAM = Rewrite(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from edgevit.vit.model import Block, ViT
@@ -23,25 +25,28 @@ class Tokens(nn.Module):
 class Encoder(nn.Module):
     """A Block without what only training needs. `asking` first tokens alone are carried on; None carries all.
 
-    Tokens lie along `axis`.
+    Tokens lie along `axis`. `merging` makes fewer of them at the end.
     """
 
     axis = 1
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, merging: nn.Module | None = None) -> None:
         super().__init__()
         self.norm1, self.attention = block.norm1, block.attn
         self.norm2, self.mlp = block.norm2, block.mlp
-        self.asking: int | None = None
+        self.merging, self.asking = merging, cast("int | None", None)
 
-    def forward(self, x: Tensor) -> Tensor:
-        mixed = self.attention(self.norm1(x))
+    def forward(self, x: Tensor, log_sizes: Tensor | None = None) -> Tensor:
+        mixed = self.attention(self.norm1(x)) if log_sizes is None else self.attention(self.norm1(x), log_sizes)
         x = between(x, 0, self.asking, self.axis) + mixed
         return x + self.mlp(self.norm2(x))
 
 
 class Answers(nn.Module):
-    """The encoded sequence (1, T, width) to the logits (1, classes), as the checkpoint's own model does."""
+    """The encoded sequence (1, T, width) to the logits (1, classes), as the checkpoint's own model does.
+
+    With it the number of patches that each token stands for (1, T, 1), where patches are merged.
+    """
 
     def __init__(self, vit: ViT) -> None:
         super().__init__()
@@ -49,8 +54,8 @@ class Answers(nn.Module):
         self.heads = nn.ModuleList(vit.heads())
         self._answers = vit.answers
 
-    def forward(self, x: Tensor) -> Tensor:
-        first, *others = self._answers(x)
+    def forward(self, x: Tensor, sizes: Tensor | None = None) -> Tensor:
+        first, *others = self._answers(x, sizes)
         return first if not others else (first + others[0]) / 2
 
 
@@ -62,14 +67,24 @@ class Authored(nn.Module):
         self.config = vit.config
         self.patches: nn.Module = vit.patch_embed
         self.tokens: nn.Module = Tokens(vit)
-        self.blocks = nn.ModuleList(Encoder(block) for block in vit.layers())
+        merging = dict(vit.merging.items())
+        self.blocks = nn.ModuleList(Encoder(b, merging.get(str(n))) for n, b in enumerate(vit.layers(), 1))
         self.answers: nn.Module = Answers(vit)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.tokens(self.patches(images))
-        for block in self.blocks:
-            x = block(x)
-        return self.answers(x)
+        sizes = log_sizes = None
+        for block in self.encoders():
+            x = block(x, log_sizes)
+            if block.merging is not None:
+                x, sizes = block.merging(x, sizes)
+                log_sizes = sizes.log().reshape(1, 1, -1)
+        return self.answers(x) if sizes is None else self.answers(x, sizes)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That it computes in."""
+        return next(self.patches.parameters()).dtype
 
     def encoders(self) -> list[Encoder]:
         return [block for block in self.blocks if isinstance(block, Encoder)]

@@ -26,7 +26,7 @@ def artifact_row(artifact: Artifact) -> list[str]:
 
 
 def name(artifact: Artifact) -> str:
-    return f"{artifact.target}-{artifact.recipe}"
+    return artifact.name
 
 
 def reused(artifact: Artifact) -> str:

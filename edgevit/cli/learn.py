@@ -30,6 +30,7 @@ def train(
     registers: settings.Registers = None,
     gelu: settings.Gelu = None,
     representation: settings.Representation = None,
+    keep_patches: settings.KeepPatches = None,
     epochs: settings.Epochs = None,
     batch: settings.Batch = None,
     accumulate: settings.Accumulate = None,

@@ -46,6 +46,10 @@ Gelu = Annotated[str | None, _model("--gelu", help="erf (exact) or tanh. Default
 Representation = Annotated[
     int | None, _model("--representation", help="Width of a tanh layer before the head. Default: 0, none.")
 ]
+KeepPatches = Annotated[
+    float | None,
+    _model("--keep-patches", help="Share of the patches that are left after merging, 0.25 to 1. Default: as --from, or 1."),
+]
 
 Data = Annotated[
     str | None,

@@ -26,6 +26,10 @@ def export(
     target: Annotated[list[str], typer.Option("--target", help="What edgevit targets lists, or all; may be repeated.")],
     out: Annotated[Path, typer.Option("--out", help="Each artifact goes to OUT/TARGET-RECIPE.")],
     recipe: Annotated[list[str], typer.Option("--recipe", help="fp32, fp16, int8 or all; may be repeated.")] = ["fp32", "int8"],  # noqa: B006
+    keep_patches: Annotated[
+        list[float],
+        typer.Option("--keep-patches", help="Share of the patches that are left after merging, 0.25 to 1; may be repeated."),
+    ] = [1.0],  # noqa: B006
     data: Data = None,
     split: Split = "auto",
     on_bad_image: OnBad = "refuse",
@@ -46,8 +50,9 @@ def export(
     from edgevit import checkpoint as checkpoints
     from edgevit import pipeline
 
-    wanted = pipeline.pairs(target, recipe)
-    choice = pipeline.choose_data(checkpoints.read(checkpoint), data, split, on_bad_image)
+    source = checkpoints.read(checkpoint)
+    wanted = pipeline.merged(pipeline.pairs(target, recipe), source.config, keep_patches)
+    choice = pipeline.choose_data(source, data, split, on_bad_image)
     for place in pipeline.left_out(target):
         console.note(f"all leaves {place.name} out: {place.by_name_only}; --target {place.name} makes it")
     cache = None if no_cache else caches.opened(console.note)

@@ -29,7 +29,10 @@ class Rollout:
 
 
 def by_layer(model: ViT, images: Tensor) -> Iterator[Tensor]:
-    """The attention (N, heads, T, T) of each block to normalised images (N, 3, H, W), from the first to the last."""
+    """The attention (N, heads, T, T) of each block to normalised images (N, 3, H, W), from the first to the last.
+
+    No patches are merged on the way.
+    """
     x = model.embed(model.patch_embed(images))
     for block in cast("Iterable[Block]", model.blocks):
         yield block.attn.weights(block.norm1(x))

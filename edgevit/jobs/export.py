@@ -75,18 +75,20 @@ PROVING = 4
 """Golden images on which the rewrites of a conversion are proven."""
 
 
-def convert(checkpoint: Path, references: Path, target: str, recipe: str, into: Path, progress: Progress) -> Exported:
-    """Quantize the checkpoint and write the target's model file into the folder `into`."""
+def convert(checkpoint: Path, references: Path, artifact: Artifact, into: Path, progress: Progress) -> Exported:
+    """Quantize the checkpoint and write the model file of `artifact`, whose target, recipe and config count, into `into`."""
     import torch
 
     import converters
     import quantize
     import targets
+    from edgevit.vit.model import merged
     from quantize.apply import apply
 
     record, model = checkpoints.load(checkpoint)
     images = torch.from_numpy(artifacts.read_golden(references, record.config).images[:PROVING])
-    chosen, place = quantize.get(recipe), targets.get(target)
+    chosen, place = quantize.get(artifact.recipe), targets.get(artifact.target)
+    model = merged(model, artifact.merges)
     progress("quantizing", 0, None)
     try:
         apply(model, chosen, place.activations)
@@ -96,7 +98,7 @@ def convert(checkpoint: Path, references: Path, target: str, recipe: str, into: 
         raise QuantizeFailed(f"{type(error).__name__}: {error}") from error
     progress("converting", 0, None)
     made = converters.convert(place.converter, model, chosen, images, into, progress)
-    counted = targets.delegation(target, into / made.file)
+    counted = targets.delegation(artifact.target, into / made.file)
     return dataclasses.replace(made, delegation=counted) if counted else made
 
 
@@ -117,19 +119,32 @@ def check(
         artifacts.write_golden(into, dataclasses.replace(golden, artifact_logits=None))
         result = CheckResult(Outcome.UNCHECKED, error.message)
     else:
-        chosen = loader(checkpoints.read(checkpoint), data)
-        result, golden = _compared(artifact, runner, golden, references / REFERENCE, chosen, progress)
+        record, model = checkpoints.load(checkpoint)
+        alike = golden.logits
+        if artifact.merges != record.config.merges:
+            from edgevit.vit.model import merged
+
+            alike = torch_runner(merged(model, artifact.merges))(golden.images)
+        result, golden = _compared(artifact, runner, golden, alike, references / REFERENCE, loader(record, data), progress)
         artifacts.write_golden(into, golden)
     return _with_integers(result, artifact, checkpoint, progress)
 
 
 def _compared(
-    artifact: Artifact, runner: Runner, golden: Golden, reference: Path, chosen: Loader, progress: Progress
+    artifact: Artifact,
+    runner: Runner,
+    golden: Golden,
+    alike: np.ndarray,
+    reference: Path,
+    chosen: Loader,
+    progress: Progress,
 ) -> tuple[CheckResult, Golden]:
-    """What the runner answers, beside the checkpoint's answers in the file `reference`; and its answers to the golden batch."""
+    """What the runner answers, beside the checkpoint's answers in the file `reference`; and its answers to the golden batch.
+
+    `alike` are the logits of the golden batch that the file should give, of the model as it was converted.
+    """
     import safetensors.numpy
 
-    import targets
     from edgevit.checks.accuracy import compare, relative_error
 
     expected = safetensors.numpy.load_file(reference)
@@ -138,9 +153,9 @@ def _compared(
     logits, classes = outputs(runner, chosen, progress, "answers")
     if not np.array_equal(classes, expected["classes"]):
         raise BadInput(f"the images of {artifact.data} changed while they were read")
-    tolerance = targets.get(artifact.target).recipes[artifact.recipe]
-    error = relative_error(answered, golden.logits)
-    result = compare(logits, expected["logits"], classes, error, tolerance, runner.where)
+    assert artifact.tolerance
+    error = relative_error(answered, alike)
+    result = compare(logits, expected["logits"], classes, error, artifact.tolerance, runner.where)
     result = dataclasses.replace(result, skipped=tuple(sorted(chosen.skipped)), split=chosen.split)
     return result, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32))
 

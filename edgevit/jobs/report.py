@@ -63,7 +63,7 @@ def _samples(whole: list[Artifact]) -> tuple[Sample, ...]:
         answers = {"checkpoint": first.labels[int(golden.logits[i].argmax())]}
         for artifact, batch in batches:
             if batch.artifact_logits is not None and np.array_equal(batch.images, golden.images):
-                answers[f"{artifact.target}-{artifact.recipe}"] = _answer(artifact, batch.artifact_logits[i])
+                answers[artifact.name] = _answer(artifact, batch.artifact_logits[i])
         found.append(Sample(_data_uri(picture), first.labels[int(golden.classes[i])], answers))
     return tuple(found)
 

@@ -12,7 +12,7 @@ from edgevit.data.preprocess import normalise
 from edgevit.inside import attention, weights
 from edgevit.pictures import inside as pictures
 from edgevit.pictures.paper import DARK, LIGHT, Drawing
-from edgevit.types import Attended, Checkpoint, Distances, Filters, Gallery, Picture, Positions, Progress
+from edgevit.types import Attended, Checkpoint, Distances, Filters, Gallery, Picture, Positions, Progress, ViTConfig
 from edgevit.vit.model import ViT
 
 TOP = 5
@@ -63,7 +63,7 @@ def see(
         distances=distances,
         images=attended,
         drawings=tuple(drawing for drawing in drawn if drawing),
-        notes=_notes(filters.figures, positions.figures, distances),
+        notes=_notes(model.config, filters.figures, positions.figures, distances),
         arrays={
             "filters": filters.patterns,
             "positions": positions.tiles,
@@ -73,11 +73,17 @@ def see(
     )
 
 
-def _notes(filters: Filters, positions: Positions, distances: Distances) -> tuple[str, ...]:
+def _notes(config: ViTConfig, filters: Filters, positions: Positions, distances: Distances) -> tuple[str, ...]:
     """What there is no picture of, and why."""
     alike = f"filters: those of the {filters.layer} are all alike, there is nothing to draw"
     nowhere, unmeasured = pictures.no_positions(positions), f"attention distance: not measured: {distances.reason}"
-    absent = ((alike, not filters.shares), (nowhere, not positions.figure), (unmeasured, bool(distances.reason)))
+    merged = "attention: that of the same model without merging patches, since a merged one has no place"
+    absent = (
+        (merged, bool(config.merges)),
+        (alike, not filters.shares),
+        (nowhere, not positions.figure),
+        (unmeasured, bool(distances.reason)),
+    )
     return tuple(note for note, holds in absent if holds)
 
 

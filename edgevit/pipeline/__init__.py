@@ -1,6 +1,6 @@
 """The stages in order, each in a child process; an error becomes an Outcome that names its stage."""
 
-from edgevit.pipeline.export import Pair, export, left_out, pairs, too_little
+from edgevit.pipeline.export import Pair, export, left_out, merged, pairs, too_little
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
 from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, report
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
@@ -25,6 +25,7 @@ __all__ = [
     "export_weights",
     "import_weights",
     "left_out",
+    "merged",
     "pairs",
     "predict",
     "read_artifact",

@@ -23,8 +23,21 @@ from edgevit.pipeline import reuse, side_by_side
 from edgevit.pipeline.reuse import Once, Stages
 from edgevit.pipeline.side_by_side import Work
 from edgevit.stage import Children
-from edgevit.types import Artifact, CheckResult, DataChoice, Delegation, Exported, Outcome, Progress, Target
+from edgevit.types import (
+    Artifact,
+    CheckResult,
+    DataChoice,
+    Delegation,
+    Exported,
+    Merge,
+    Outcome,
+    Progress,
+    Target,
+    ViTConfig,
+    artifact_name,
+)  # fmt: skip
 from edgevit.versions import machine, versions
+from edgevit.vit import merging
 
 
 @dataclass(frozen=True)
@@ -33,10 +46,12 @@ class Pair:
 
     target: str
     recipe: str
+    merges: tuple[Merge, ...] = ()
+    """Patches that this artifact merges, where the checkpoint itself merges none."""
 
     @property
     def name(self) -> str:
-        return f"{self.target}-{self.recipe}"
+        return artifact_name(self.target, self.recipe, self.merges)
 
 
 def pairs(target_names: list[str], recipe_names: list[str]) -> list[Pair]:
@@ -56,6 +71,19 @@ def pairs(target_names: list[str], recipe_names: list[str]) -> list[Pair]:
     if not found:
         raise BadInput(f"no target holds {', '.join(names)}", "edgevit targets shows what each holds")
     return list(dict.fromkeys(found))
+
+
+def merged(wanted: list[Pair], config: ViTConfig, keeps: list[float]) -> list[Pair]:
+    """Each of `wanted` for each share of the patches that is kept. Raises BadInput where the model or a target cannot do so."""
+    found = []
+    for keep in dict.fromkeys(keeps):
+        merges = merging.merges(config, keep)
+        for pair in wanted:
+            if (merges or config.merges) and not targets.get(pair.target).merges:
+                others = ", ".join(target.name for target in targets.all_targets() if target.merges)
+                raise BadInput(f"{pair.target} cannot merge patches", f"these can: {others}")
+            found.append(dataclasses.replace(pair, merges=merges or config.merges))
+    return found
 
 
 def left_out(target_names: list[str]) -> list[Target]:
@@ -121,7 +149,8 @@ def _expected(exports: Exports, pair: Pair, weights: int) -> int:
 
 def _export_one(exports: Exports, pair: Pair, progress: Progress, children: Children) -> Artifact:
     source, out = exports.stages.source, exports.out
-    blank = Artifact(pair.target, pair.recipe, Outcome.PASS, config=source.config, preprocess=source.preprocess)
+    config = dataclasses.replace(source.config, merges=pair.merges)
+    blank = Artifact(pair.target, pair.recipe, Outcome.PASS, config=config, preprocess=source.preprocess)
     log = out / f".{pair.name}.log"  # hidden, so that OUT/* is artifacts alone
     try:
         targets.require(targets.get(pair.target))
@@ -199,7 +228,7 @@ def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Ta
         peak_bytes=done.peak_bytes,
         runtime=target.runtime,
         machine=machine(),
-        tolerance=target.recipes[blank.recipe],
+        tolerance=targets.tolerance(target, blank.recipe, blank.merges != stages.source.config.merges),
         labels=stages.source.labels,
         data=stages.data.spec,
         checkpoint=os.path.relpath(stages.source.folder.resolve(), into.resolve()),

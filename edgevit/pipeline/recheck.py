@@ -31,7 +31,7 @@ def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_
         runtime=place.runtime,
         machine=machine(),
         versions=used(place),
-        tolerance=place.recipes[artifact.recipe],
+        tolerance=targets.tolerance(place, artifact.recipe, artifact.merges != source.config.merges),
     )
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         references, golden = Path(scratch) / "references", Path(scratch) / "golden"

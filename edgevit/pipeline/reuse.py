@@ -46,7 +46,7 @@ class Stages:
         return self._run(job, int, self._reference(), into, progress, None, **given)
 
     def convert(self, artifact: Artifact, references: Path, into: Path, progress: Progress, children: Children) -> Once[Exported]:
-        given = {"checkpoint": self.source.folder, "references": references, "target": artifact.target, "recipe": artifact.recipe}
+        given = {"checkpoint": self.source.folder, "references": references, "artifact": artifact}
         depends = {"reference": self._reference(), **self._of(artifact)}
         return self._run("edgevit.jobs.export:convert", Exported, depends, into, progress, children, **given)
 
@@ -68,7 +68,8 @@ class Stages:
     def _of(self, artifact: Artifact) -> dict[str, object]:
         target = targets.get(artifact.target)
         libraries = _here("torch", *IMAGES, *(library.module for library in target.needs))
-        return {"weights": self.weights, "target": target, "recipe": quantize.get(artifact.recipe), **libraries}
+        recipe = quantize.get(artifact.recipe)
+        return {"weights": self.weights, "target": target, "recipe": recipe, "merges": artifact.merges, **libraries}
 
     def _run(
         self,

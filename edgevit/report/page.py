@@ -92,6 +92,7 @@ def _shape(config: ViTConfig) -> str:
     parts = [f"width {config.width}, depth {config.depth}, {config.heads} heads, MLP {config.mlp}, patch {config.patch}"]
     parts += [f"pooling {config.pool}"] * (config.pool != "cls") + [f"positions {config.positions}"] * (config.positions != "1d")
     parts += [words.counted(config.registers, "register")] * (config.registers > 0)
+    parts += [f"{merge.patches} patches left behind block {merge.after}" for merge in config.merges]
     return ", ".join([*parts, *["tanh GELU"] * (config.gelu == "tanh")])
 
 

@@ -95,7 +95,7 @@ def _row(artifact: Artifact, measured: tuple[Latency, ...], machine: str) -> Row
     return Row(
         name=words.plain(words.name(artifact)),
         target=words.plain(artifact.target),
-        recipe=words.plain(artifact.recipe),
+        recipe=words.plain(words.recipe(artifact)),
         outcome=artifact.outcome.value,
         tone=verdict.tone(artifact),
         reason=words.plain(artifact.reason),
@@ -135,7 +135,10 @@ def _agreement(artifact: Artifact) -> tuple[Line, ...]:
 
 
 def _relative_error(artifact: Artifact) -> tuple[Line, ...]:
-    return _none(artifact) if artifact.relative_error is None else (Line(words.relative(artifact.relative_error)),)
+    if artifact.relative_error is None:
+        return _none(artifact)
+    beside = [Line("of the merged model", "figure")] if artifact.merges else []
+    return (Line(words.relative(artifact.relative_error)), *beside)
 
 
 def _computed(artifact: Artifact) -> tuple[Line, ...]:

@@ -15,7 +15,13 @@ NOT_FINITE = "not finite"
 
 def name(artifact: Artifact) -> str:
     """What an artifact is called throughout a report; a Latency and the answers of a Sample refer to it by this."""
-    return f"{artifact.target}-{artifact.recipe}"
+    return artifact.name
+
+
+def recipe(artifact: Artifact) -> str:
+    """With the patches that are left of how many, where some are merged."""
+    merged = [f"{m.patches} of {artifact.config.patches} patches" for m in artifact.merges[-1:] if artifact.config]
+    return ", ".join([artifact.recipe, *merged])
 
 
 def percent(share: float) -> str:

@@ -59,7 +59,7 @@ class MaskedPatches:
         masked = (chosen & (what < MASKED))[..., None]
         seen = torch.where(exchanged, patches.flatten(0, 1)[other], patches)
         seen = torch.where(masked, self.predictor.mask_token.to(patches.dtype), seen)  # type: ignore[operator]
-        encoded = model.norm(model.encode(model.embed(seen)))[:, self.config.prefix :]
+        encoded = model.norm(model.encode(model.embed(seen))[0])[:, self.config.prefix :]
         return self.predictor.colours(encoded[chosen]), self.colours(images)[chosen]  # type: ignore[operator]
 
     def colours(self, images: Tensor) -> Tensor:

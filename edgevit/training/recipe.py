@@ -12,6 +12,7 @@ from edgevit.errors import BadInput
 from edgevit.training.images import Chosen
 from edgevit.types import Checkpoint, Preprocess, Size, TrainConfig, ViTConfig
 from edgevit.vit.config import config
+from edgevit.vit.merging import merges
 
 SMALL_IMAGE = 64
 """Pixels; up to here a small model with few patches is the default, above it Ti/16."""
@@ -154,6 +155,7 @@ def with_options(shape: ViTConfig, train: TrainConfig) -> ViTConfig:
     """The shape with the options of a resolved `train`. Raises BadInput for those that do not go together."""
     names = ("pool", "positions", "registers", "gelu", "representation")
     try:
-        return dataclasses.replace(shape, **{name: getattr(train, name) for name in names})
+        shape = dataclasses.replace(shape, **{name: getattr(train, name) for name in names})
     except ValueError as error:
         raise BadInput(str(error)) from error
+    return shape if train.keep_patches is None else dataclasses.replace(shape, merges=merges(shape, train.keep_patches))

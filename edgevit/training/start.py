@@ -72,8 +72,14 @@ def _require_compatible(train: TrainConfig, start: Checkpoint, data: Chosen) -> 
 def _shape(train: TrainConfig, start: Checkpoint, data: Chosen) -> ViTConfig:
     assert train.image_size
     require_divided(start.config.variant, train.image_size, start.config.patch)
-    classes = 0 if train.objective == "masked patches" else len(data.labels)
-    return recipe.with_options(dataclasses.replace(start.config, image_size=train.image_size, classes=classes), train)
+    masked = train.objective == "masked patches"
+    classes, merges = 0 if masked else len(data.labels), start.config.merges
+    if masked or train.keep_patches:
+        merges = ()
+    elif merges and train.image_size != start.config.image_size:
+        raise BadInput(f"{train.start} merges patches, of which another image size has other numbers", "say --keep-patches anew")
+    changed = dataclasses.replace(start.config, image_size=train.image_size, classes=classes, merges=merges)
+    return recipe.with_options(changed, train)
 
 
 def _steps(train: TrainConfig, start: Checkpoint, data: Chosen) -> Preprocess:

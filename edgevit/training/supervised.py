@@ -64,7 +64,7 @@ class Supervised:
             targets = F.one_hot(classes, self.classes).float()
             images, targets = mixed(images, targets, train.mixup or 0.0, train.cutmix or 0.0, random)
         images = erased(images, train.erasing, random) if train.erasing else images
-        heads = [logits.float() for logits in model.answers(model.encode(model.embed(model.patch_embed(images))))]
+        heads = [logits.float() for logits in model.answers(*model.encode(model.embed(model.patch_embed(images))))]
         own = [F.cross_entropy(logits, targets, label_smoothing=train.label_smoothing or 0.0) for logits in heads]
         if self.teacher is None:
             return sum(own[1:], own[0]) / len(own)

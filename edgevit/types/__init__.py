@@ -12,6 +12,7 @@ from edgevit.types.deploy import (
     Target,
     Tolerance,
     Weights,
+    artifact_name,
 )
 from edgevit.types.look import Attended, Distances, Drawn, Filters, Gallery, Inside, Picture, Positions, Table
 from edgevit.types.measure import (
@@ -27,7 +28,7 @@ from edgevit.types.measure import (
     Runner,
     Sample,
 )
-from edgevit.types.model import Checkpoint, Preprocess, ResNetStem, Size, TrainConfig, ViTConfig
+from edgevit.types.model import Checkpoint, Merge, Preprocess, ResNetStem, Size, TrainConfig, ViTConfig
 from edgevit.types.work import Progress, silent
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Inside",
     "Latency",
     "Library",
+    "Merge",
     "Outcome",
     "Picture",
     "Positions",
@@ -69,5 +71,6 @@ __all__ = [
     "TrainConfig",
     "ViTConfig",
     "Weights",
+    "artifact_name",
     "silent",
 ]

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgevit.types.model import Preprocess, ViTConfig
+from edgevit.types.model import Merge, Preprocess, ViTConfig
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class Target:
     """Why the target's own runtime cannot run on this machine, so that no latency is measured; empty where it can."""
     by_name_only: str = ""
     """Why `all` does not mean it, and a user must name it; empty where `all` does."""
+    merges: bool = True
+    """Whether its converter can write a model that merges patches."""
 
 
 class Outcome(enum.StrEnum):
@@ -134,6 +136,11 @@ class Rewritten:
     float32: float
 
 
+def artifact_name(target: str, recipe: str, merges: tuple[Merge, ...]) -> str:
+    """What an artifact and its folder are called: with the patches that are left, where some are merged."""
+    return "-".join([target, recipe, *(f"{merge.patches}patches" for merge in merges[-1:])])
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One exported model: a folder with the model file, golden inputs and logits, and this record as `artifact.json`.
@@ -141,6 +148,8 @@ class Artifact:
     `sha256` is that of the model file; for a folder (.mlpackage) that of its sorted "hash  path" lines. `seconds` and
     `peak_bytes` are those of the conversion, of when it was done: `reused` names the stages (convert, check) that were taken
     from the cache, since nothing that they depend on has changed. Accuracies are fractions of 1, over the `images` images.
+    Where an export merged patches that the checkpoint does not, `config` says so; the answers are compared with the checkpoint's,
+    and `relative_error` is that from the same model with merged patches.
     """
 
     target: str
@@ -182,6 +191,14 @@ class Artifact:
     versions: dict[str, str] = field(default_factory=dict)
     reused: tuple[str, ...] = ()
     folder: Path = Path()
+
+    @property
+    def name(self) -> str:
+        return artifact_name(self.target, self.recipe, self.merges)
+
+    @property
+    def merges(self) -> tuple[Merge, ...]:
+        return self.config.merges if self.config else ()
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,14 @@ class ResNetStem:
         return self.width * 2 ** (len(self.layers) + 1)
 
 
+@dataclass(frozen=True)
+class Merge:
+    """`patches` patches are left behind block number `after`, counted from 1."""
+
+    after: int
+    patches: int
+
+
 POOLS = ("cls", "mean", "distilled")
 POSITIONS = ("none", "1d", "2d", "relative", "sincos")
 GELUS = ("erf", "tanh")
@@ -55,6 +63,7 @@ class ViTConfig:
     fixed sines and cosines of row and column (`sincos`), or `none`.
     `representation`: width of the tanh layer before the head, which pre-training has and fine-tuning drops; 0 for none.
     `classes` is 0 where a pre-trained encoder has no head yet.
+    `merges`: where patches that are alike become one, so that the blocks behind have less to do.
     """
 
     variant: str
@@ -72,6 +81,7 @@ class ViTConfig:
     representation: int = 0
     stem: ResNetStem | None = None
     norm_eps: float = 1e-6
+    merges: tuple[Merge, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = (*self.image_size, self.patch, self.width, self.depth, self.heads, self.mlp)
@@ -97,6 +107,16 @@ class ViTConfig:
             require(
                 self.patch % self.stem.stride == 0, f"patch {self.patch} is no multiple of the stem's stride {self.stem.stride}"
             )
+        self._require_merges()
+
+    def _require_merges(self) -> None:
+        require(not (self.merges and self.positions == "relative"), "merged patches have no positions relative to each other")
+        left, behind = self.patches, 0
+        for merge in self.merges:
+            require(behind < merge.after < self.depth, "patches are merged behind one block after another, not behind the last")
+            half = left - left // 2
+            require(half <= merge.patches < left, f"of {left} patches a merge leaves {half} to {left - 1}, not {merge.patches}")
+            left, behind = merge.patches, merge.after
 
     @property
     def grid(self) -> Size:
@@ -119,8 +139,17 @@ class ViTConfig:
 
     @property
     def tokens(self) -> int:
-        """Length of the sequence."""
+        """Length of the sequence that enters the encoder."""
         return self.prefix + self.patches
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens that enter each block."""
+        left = {merge.after: merge.patches for merge in self.merges}
+        found = [self.tokens]
+        for block in range(1, self.depth):
+            found.append(self.prefix + left[block] if block in left else found[-1])
+        return tuple(found)
 
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -180,6 +209,8 @@ class TrainConfig:
     registers: int | None = None
     gelu: str | None = None
     representation: int | None = None
+    keep_patches: float | None = None
+    """Share of the patches that are left where the model merges those that are alike; None: as the checkpoint it begins from."""
     epochs: int | None = None
     batch: int | None = None
     accumulate: int = 1
@@ -224,7 +255,7 @@ class TrainConfig:
             ("layer_decay", 0.01, 1), ("warmup", 0, 0.999), ("label_smoothing", 0, 0.999), ("mixup", 0, 1), ("cutmix", 0, 1),
             ("erasing", 0, 1), ("drop_path", 0, 0.999), ("ema", 0, 0.999999), ("held_out", 1e-6, 0.999999), ("fraction", 1e-6, 1),
             ("dev", 0, 0.9), ("seed", 0, 1 << 31),
-            ("registers", 0, 1024), ("representation", 0, 1 << 16),
+            ("registers", 0, 1024), ("representation", 0, 1 << 16), ("keep_patches", 0.25, 1),
         ):  # fmt: skip
             value = getattr(self, name)
             require(
@@ -241,6 +272,7 @@ class TrainConfig:
         require((self.mixup or 0) + (self.cutmix or 0) <= 1, "mixup and cutmix share the batches: their sum is at most 1")
         masked = self.objective == "masked patches"
         require(self.preset != "pretrain" or masked, "the preset pretrain has no labels to learn: edgevit pretrain takes it")
+        require(not (masked and self.keep_patches), "merged patches cannot be predicted one by one")
         require(not (self.keep_head and not self.start), "there is no head to keep without a checkpoint to start from")
         require(self.distil in (None, "none") or bool(self.teacher), "there is nothing to distil without a teacher")
         require(not (self.distil == "none" and self.teacher), "a teacher that is not distilled teaches nothing")

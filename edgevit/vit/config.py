@@ -149,9 +149,10 @@ def convolutions(stem: ResNetStem) -> list[tuple[int, int, int, int]]:
 
 
 def multiply_adds(config: ViTConfig) -> int:
-    """Multiply-adds for one image: convolutions, linear maps and the attention products."""
-    n, d, m = config.tokens, config.width, config.mlp
-    block = n * (4 * d * d + 2 * d * m) + (3 if config.positions == "relative" else 2) * n * n * d
+    """Multiply-adds for one image: convolutions, linear maps and the attention products, but not those of merging patches."""
+    d, m = config.width, config.mlp
+    products = 3 if config.positions == "relative" else 2
+    blocks = sum(n * (4 * d * d + 2 * d * m) + products * n * n * d for n in config.lengths)
     channels, cell = (config.stem.channels, config.patch // config.stem.stride) if config.stem else (3, config.patch)
     embedding = config.patches * channels * cell**2 * d
     if config.stem:
@@ -159,4 +160,4 @@ def multiply_adds(config: ViTConfig) -> int:
         embedding += sum(k * k * i * o * (height // s) * (width // s) for k, i, o, s in convolutions(config.stem))
     r = config.representation
     head = (d * r if r else 0) + (r or d) * config.classes * (2 if config.pool == "distilled" else 1)
-    return embedding + config.depth * block + head
+    return embedding + blocks + head

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgevit.types import ViTConfig
+from edgevit.types import Merge, ViTConfig
+from edgevit.vit.merging import PatchMerging
 from edgevit.vit.positions import Relative, sines
 from edgevit.vit.stem import ResNet
 
@@ -28,7 +32,11 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over tokens (N, T, width), with relative positions where the model has them."""
+    """Multi-head self-attention over tokens (N, T, width), with relative positions where the model has them.
+
+    Where patches were merged, `log_sizes` (N, 1, T) is added to the logits: a token is looked at as often as the patches that it
+    stands for.
+    """
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -43,10 +51,12 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).reshape(n, t, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
         return q, k, v
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, log_sizes: Tensor | None = None) -> Tensor:
         n, t, width = x.shape
         q, k, v = self.split(x)
         bias = self.relative(q) * q.shape[-1] ** -0.5 if self.relative else None
+        if log_sizes is not None:
+            bias = log_sizes[:, None]
         return self.proj(F.scaled_dot_product_attention(q, k, v, bias).transpose(1, 2).reshape(n, t, width))
 
     def weights(self, x: Tensor) -> Tensor:
@@ -83,8 +93,8 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(config.width, config.norm_eps)
         self.mlp = Mlp(config)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self._kept(self.attn(self.norm1(x)))
+    def forward(self, x: Tensor, log_sizes: Tensor | None = None) -> Tensor:
+        x = x + self._kept(self.attn(self.norm1(x), log_sizes))
         return x + self._kept(self.mlp(self.norm2(x)))
 
     def _kept(self, branch: Tensor) -> Tensor:
@@ -114,6 +124,7 @@ class ViT(nn.Module):
         elif config.positions == "sincos":
             self.register_buffer("pos_embed", sines(config.grid, width))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.merging = nn.ModuleDict(_merging(config))
         self.norm = nn.LayerNorm(width, config.norm_eps)
         self.pre_logits = nn.Linear(width, config.representation) if config.representation else None
         self.head = nn.Linear(config.representation or width, config.classes) if config.classes else nn.Identity()
@@ -186,27 +197,56 @@ class ViT(nn.Module):
         x = patches if positions is None else patches + positions
         return x if prefix is None else torch.cat([prefix.expand(len(x), -1, -1), x], dim=1)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """The sequence (N, T, width) through all blocks, before the last norm."""
-        for block in self.blocks:
-            x = block(x)
-        return x
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The sequence (N, T, width) through all blocks, before the last norm.
 
-    def answers(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The encoded sequence (N, T, width) to the logits (N, classes) of each head."""
+        With it how many patches each token stands for (N, T, 1), where patches are merged.
+        """
+        sizes = log_sizes = None
+        for number, block in enumerate(self.blocks, 1):
+            x = block(x, log_sizes)
+            if str(number) in self.merging:
+                x, sizes = self.merging[str(number)](x, sizes)
+                log_sizes = sizes.log().transpose(1, 2)
+        return x, sizes
+
+    def answers(self, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
+        """What `encode` returns to the logits (N, classes) of each head."""
         if self.config.pool == "distilled":
             x = self.norm(x[:, :2])
             return self.head(x[:, 0]), self.head_dist(x[:, 1])
         if self.config.pool == "cls":
             x = self.norm(x[:, 0])
-        else:  # a slice that takes everything would be an operator that not every converter knows
-            x = self.norm(x[:, self.config.prefix :] if self.config.prefix else x).mean(1)
+        else:
+            x = self._mean(x, sizes)
         return (self.head(torch.tanh(self.pre_logits(x)) if self.pre_logits else x),)
+
+    def _mean(self, x: Tensor, sizes: Tensor | None) -> Tensor:
+        """Of the normalised patches: (N, width). A slice that takes all would be an operator that not every converter knows."""
+        prefix = self.config.prefix
+        x = self.norm(x[:, prefix:] if prefix else x)
+        if sizes is None:
+            return x.mean(1)
+        return (x * (sizes[:, prefix:] if prefix else sizes)).sum(1) / self.config.patches
 
     def forward(self, images: Tensor) -> Tensor:
         """DeiT's two heads are averaged: their logits, as its published code does."""
-        first, *others = self.answers(self.encode(self.embed(self.patch_embed(images))))
+        first, *others = self.answers(*self.encode(self.embed(self.patch_embed(images))))
         return first if not others else (first + others[0]) / 2
+
+
+def merged(vit: ViT, merges: tuple[Merge, ...]) -> ViT:
+    """A model with the weights of `vit` that merges patches as `merges` say."""
+    found = ViT(dataclasses.replace(vit.config, merges=merges))
+    found.load_state_dict(vit.state_dict())
+    return found.train(vit.training)
+
+
+def _merging(config: ViTConfig) -> dict[str, PatchMerging]:
+    """By the number of the block behind which it stands."""
+    counts = [config.patches, *(merge.patches for merge in config.merges)]
+    pairs = itertools.pairwise(counts)
+    return {str(merge.after): PatchMerging(config, *pair) for merge, pair in zip(config.merges, pairs, strict=True)}
 
 
 def _prefix(config: ViTConfig) -> dict[str, int]:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from edgevit.errors import DamagedFile, EdgevitError
 from targets.mil.library import proto, types
-from targets.mil.ops import MOVES, OPERATIONS
+from targets.mil.moves import MOVES
+from targets.mil.ops import OPERATIONS
 from targets.mil.package import Package, reason
 from targets.mil.values import Value, constant, stored
 

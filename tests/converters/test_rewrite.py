@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -10,13 +11,13 @@ from torch import nn
 
 import converters
 import quantize
-from converters.linear import after_gain, after_shift, centred, dequantized, rows, scaled
+from converters.linear import after_affine, centred, dequantized, rows, scaled
 from converters.rewrite.activations import TANH_GELU
 from converters.rewrite.norms import SpeltNorm
 from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite, rewritten
 from edgevit.errors import EdgevitError
-from edgevit.types import ViTConfig
+from edgevit.types import Merge, ViTConfig
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 from quantize.apply import apply, integers
@@ -42,12 +43,22 @@ def exact(converter: str) -> list[Rewrite]:
     return [rewrite for rewrite in rewrites(converter) if rewrite.exact]
 
 
+def merging(converter: str) -> bool:
+    return any(target.merges for target in all_targets() if target.converter == converter)
+
+
+def skip_unmerged(converter: str, shape: ViTConfig) -> None:
+    if shape.merges and not merging(converter):
+        pytest.skip(f"{converter} cannot merge patches, and says so before any work (tests/test_pairs.py)")
+
+
 def image(shape: ViTConfig) -> torch.Tensor:
     return torch.randn(1, 3, *shape.image_size)
 
 
 @pytest.mark.parametrize("converter", LISTS)
 def test_same_function(converter: str, variant: ViTConfig) -> None:
+    skip_unmerged(converter, variant)
     vit, one = noisy(variant), image(variant)
     expected = vit(one)
     authored, done = rewritten(vit, exact(converter), image(variant))
@@ -58,6 +69,7 @@ def test_same_function(converter: str, variant: ViTConfig) -> None:
 
 @pytest.mark.parametrize("converter", LISTS)
 def test_integers_survive(converter: str, variant: ViTConfig) -> None:
+    skip_unmerged(converter, variant)
     vit, one = noisy(variant), image(variant)
     apply(vit, quantize.get("int8"), activations=False)
     expected = vit(one)
@@ -70,11 +82,13 @@ def test_integers_survive(converter: str, variant: ViTConfig) -> None:
 
 @pytest.mark.parametrize("converter", LISTS)
 def test_every_rewrite_has_something_to_do(converter: str) -> None:
-    """In models that have everything that they replace: two, since one has one GELU."""
+    """In models that have everything that they replace: some, since one has one GELU, and merges have no relative positions."""
     shape = dataclasses.replace(config("R8+Nano/8", (32, 32), 5), positions="relative")
+    changes: list[dict[str, Any]] = [{}, {"gelu": "tanh"}]
+    changes += [{"positions": "1d", "merges": (Merge(1, 12),)}] * merging(converter)
     names = set()
-    for gelu in ("erf", "tanh"):
-        one = dataclasses.replace(shape, gelu=gelu)
+    for change in changes:
+        one = dataclasses.replace(shape, **change)
         names |= {made.name for made in rewritten(noisy(one), rewrites(converter), image(one))[1]}
     assert names == {rewrite.name for rewrite in rewrites(converter)}
 
@@ -145,22 +159,10 @@ def test_cut_and_scaled_linears(quantized: bool) -> None:
     assert torch.allclose(dequantized(nn.Sequential(linear))(x), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("quantized", [True, False])
-def test_folded_shift(quantized: bool) -> None:
+def test_folded_affine() -> None:
     torch.manual_seed(1)
-    linear, x, shift = nn.Linear(8, 6).requires_grad_(False), torch.randn(4, 8), torch.randn(8)
-    if quantized:
-        apply(nn.Sequential(linear), quantize.get("int8"), activations=False)
-    folded = after_shift(linear, shift)
-    assert torch.allclose(folded(x), linear(x + shift), atol=1e-5)
-    if quantized:
-        assert torch.equal(folded.weight.qdata, linear.weight.qdata)  # type: ignore[union-attr]
-
-
-def test_folded_gain() -> None:
-    torch.manual_seed(1)
-    linear, x, gain = nn.Linear(8, 6).requires_grad_(False), torch.randn(4, 8), torch.randn(8)
-    assert torch.allclose(after_gain(linear, gain)(x), linear(gain * x), atol=1e-5)
+    linear, x, gain, shift = nn.Linear(8, 6).requires_grad_(False), torch.randn(4, 8), torch.randn(8), torch.randn(8)
+    assert torch.allclose(after_affine(linear, gain, shift)(x), linear(gain * x + shift), atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(8, 6), nn.Conv2d(8, 6, 1)])
@@ -175,11 +177,11 @@ def test_centred(layer: nn.Linear | nn.Conv2d) -> None:
 @pytest.mark.parametrize("converter", ["executorch", "tflite"])
 @pytest.mark.parametrize("quantized", [True, False])
 def test_what_is_left_of_a_norm(converter: str, quantized: bool) -> None:
-    """Its gain and its mean stay where they could only go into integers."""
+    """All of it, where it could only go into integers, or would cost them accuracy."""
     vit = noisy()
     if quantized:
         apply(vit, quantize.get("int8"), activations=True)
     authored, _ = rewritten(vit, rewrites(converter), image(vit.config))
     norms = [module for module in authored.modules() if isinstance(module, SpeltNorm)]
     assert len(norms) == 2 * vit.config.depth + 1
-    assert all((norm.centre, norm.gain is not None, norm.shift is not None) == (quantized, quantized, False) for norm in norms)
+    assert all((norm.centre, norm.gain is not None, norm.shift is not None) == (quantized,) * 3 for norm in norms)

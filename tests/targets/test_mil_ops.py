@@ -131,6 +131,9 @@ CASES = [
     *(Case(op, lambda x, op=op: getattr(mb, op)(x=x)) for op in ("erf", "exp", "relu", "sigmoid", "square", "tanh", "identity")),
     Case("sqrt", lambda x: mb.sqrt(x=x), positive=True),
     Case("rsqrt", lambda x: mb.rsqrt(x=x, epsilon=0.25), positive=True),
+    Case("log", lambda x: mb.log(x=x, epsilon=0.25), positive=True),
+    Case("abs", lambda x: mb.abs(x=x)),
+    Case("clip", lambda x: mb.clip(x=x, alpha=-0.5, beta=0.75)),
     Case("silu", lambda x: mb.silu(x=x), formula=lambda x: x / (1 + np.exp(-x))),
     *(
         Case(f"gelu {mode}", lambda x, mode=mode: mb.gelu(x=x, mode=mode))

@@ -45,6 +45,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "accumulated": {"accumulate": 2, "layer_decay": 0.7},
     "masked": {"objective": "masked patches"},
     "bfloat16": {"precision": "bfloat16"},
+    "merged": {"keep_patches": 0.5, "image_size": (16, 16), "model": "Pico/4"},
 }
 
 
@@ -128,6 +129,20 @@ def test_fine_tuning_keeps_the_encoder_and_makes_a_new_head(start: Path, tmp_pat
     assert found.preprocess.crop == (48, 48)
 
 
+def test_a_checkpoint_that_merges_patches_is_gone_on_with(tmp_path: Path) -> None:
+    run, merged = tmp_path / "run", TrainConfig(data="digits", epochs=1, batch=256, fraction=0.2, start=str(tmp_path / "run"))
+    before = fit(
+        dataclasses.replace(merged, model="Pico/4", image_size=(16, 16), keep_patches=0.5, start=None), run, resume=False
+    )
+    assert before.config.lengths == (17, 12, 9, 9)
+    assert fit(merged, tmp_path / "same", resume=False).config.merges == before.config.merges
+    less = dataclasses.replace(merged, keep_patches=0.3, image_size=(20, 20))
+    assert fit(less, tmp_path / "less", resume=False).config.lengths == (26, 15, 9, 9)
+    assert not fit(dataclasses.replace(merged, keep_patches=1), tmp_path / "whole", resume=False).config.merges
+    with pytest.raises(BadInput, match="another image size has other numbers"):
+        fit(dataclasses.replace(merged, image_size=(20, 20)), tmp_path / "other", resume=False)
+
+
 def test_probe_trains_the_head_alone(start: Path, tmp_path: Path) -> None:
     fit(TrainConfig("digits", start=str(start), preset="probe", epochs=2, fraction=0.5), tmp_path / "run", resume=False)
     before, after = (checkpoints.load(path)[1].state_dict() for path in (start, tmp_path / "run"))
@@ -182,7 +197,7 @@ def test_the_loss_of_a_student(start: Path) -> None:
         found = Supervised(train, 10, Teacher(start, record.labels, record.preprocess, device)).loss(
             model, images, classes, random
         )
-        logits = model.answers(model.encode(model.embed(model.patch_embed(images))))
+        logits = model.answers(*model.encode(model.embed(model.patch_embed(images))))
         own = [-x.log_softmax(1)[range(6), classes].mean() for x in logits]
         if distil == "token":
             expected = (own[0] - logits[1].log_softmax(1)[range(6), said.argmax(1)].mean()) / 2
@@ -231,8 +246,8 @@ def test_the_dial() -> None:
     start = Checkpoint(config("Ti/16", (224, 224), 2), Preprocess((256, 256), (224, 224)), ("a", "b"), {}, "", {})
     for preset, given in (("scratch", None), ("finetune", start), ("paper", start), ("probe", start)):
         found = recipe.resolve(TrainConfig("x", preset=preset), _source(8000, 32, True), given)
-        undecided = {name for name, value in vars(found).items() if value is None} - {"start", "teacher", "precision"}
-        assert not undecided, preset
+        undecided = {name for name, value in vars(found).items() if value is None}
+        assert not undecided - {"start", "teacher", "precision", "keep_patches"}, preset
     paper = recipe.resolve(TrainConfig("x", preset="paper"), _source(80_000, 224, True), start)
     assert (paper.optimiser, paper.weight_decay, paper.batch, paper.label_smoothing) == ("sgd", 0.0, 512, 0.0)
     assert recipe.resolve(TrainConfig("x"), _source(100, 32, True), start).preset == "finetune"

@@ -109,7 +109,7 @@ def test_distilled_heads_are_averaged() -> None:
     for head in model.heads():
         torch.nn.init.normal_(head.weight)
     images = torch.randn(2, 3, 16, 16)
-    first, second = model.answers(model.encode(model.embed(model.patch_embed(images))))
+    first, second = model.answers(*model.encode(model.embed(model.patch_embed(images))))
     assert not torch.allclose(first, second)
     assert torch.allclose(model(images), (first + second) / 2)
 

@@ -21,6 +21,7 @@ def written(model: ViT, checkpoint: Checkpoint) -> Written:
     wrong = {
         "pooling by the mean": config.pool == "mean",
         "registers": config.registers > 0,
+        "merging of patches": bool(config.merges),
         "ResNet before them": config.stem is not None,
         "representation layer before a head": config.representation > 0 and config.classes > 0,
     }

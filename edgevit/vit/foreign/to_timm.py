@@ -28,6 +28,7 @@ def written(model: ViT, checkpoint: Checkpoint) -> Written:
     distilled = config.pool == "distilled"
     wrong = {
         "representation layer": config.representation > 0,
+        "merging of patches": bool(config.merges),
         "ResNet of this shape": odd,
         "registers beside a distillation token": distilled and config.registers > 0,
         "ResNet before a distillation token": distilled and stem is not None,

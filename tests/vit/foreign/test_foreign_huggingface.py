@@ -134,7 +134,7 @@ def test_deit_with_teacher_and_without_its_heads(shuffle: Callable[..., Any], ta
     taken = take(_saved(model, tmp_path / "deit"), Asked(headless=True))
     images = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
-        first, second = taken.model.answers(taken.model.encode(taken.model.embed(taken.model.patch_embed(images))))
+        first, second = taken.model.answers(*taken.model.encode(taken.model.embed(taken.model.patch_embed(images))))
         expected = model.deit(images).last_hidden_state
     assert taken.settled.config.pool == "distilled" and taken.settled.config.classes == 0
     assert (first - expected[:, 0]).abs().max() < EXACT and (second - expected[:, 1]).abs().max() < EXACT
