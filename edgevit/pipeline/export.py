@@ -37,7 +37,7 @@ from edgevit.types import (
     artifact_name,
 )  # fmt: skip
 from edgevit.versions import machine, versions
-from edgevit.vit import merging
+from edgevit.vit import config as shapes
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def merged(wanted: list[Pair], config: ViTConfig, keeps: list[float]) -> list[Pa
     """Each of `wanted` for each share of the patches that is kept. Raises BadInput where the model or a target cannot do so."""
     found = []
     for keep in dict.fromkeys(keeps):
-        merges = merging.merges(config, keep)
+        merges = shapes.merges(config, keep)
         for pair in wanted:
             if (merges or config.merges) and not targets.get(pair.target).merges:
                 others = ", ".join(target.name for target in targets.all_targets() if target.merges)

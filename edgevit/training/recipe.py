@@ -11,8 +11,7 @@ from edgevit.data.augment import AUGMENTS
 from edgevit.errors import BadInput
 from edgevit.training.images import Chosen
 from edgevit.types import Checkpoint, Preprocess, Size, TrainConfig, ViTConfig
-from edgevit.vit.config import config
-from edgevit.vit.merging import merges
+from edgevit.vit.config import config, merges
 
 SMALL_IMAGE = 64
 """Pixels; up to here a small model with few patches is the default, above it Ti/16."""

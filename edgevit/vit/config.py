@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from edgevit.errors import BadInput, UnknownName
-from edgevit.types import ResNetStem, Size, ViTConfig
+from edgevit.types import Merge, ResNetStem, Size, ViTConfig
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,28 @@ def require_divided(variant: str, image_size: Size, patch: int) -> None:
             f"patch {patch} of {variant} does not divide image size {shown(image_size)}",
             f"try --image-size {shown((height, width))}",
         )
+
+
+LEAST = 0.25
+"""Share of the patches that two merges can leave: each leaves half at least."""
+
+
+def merges(config: ViTConfig, keep: float) -> tuple[Merge, ...]:
+    """Two merges, behind a third and two thirds of the blocks, that leave the share `keep` of the patches. Raises BadInput."""
+    if keep == 1:
+        return ()
+    if not LEAST <= keep < 1:
+        raise BadInput(f"the share of patches that are kept must be between {LEAST} and 1, not {keep:g}")
+    if config.merges:
+        raise BadInput("this model merges patches already", "leave out --keep-patches")
+    after = (config.depth // 3, 2 * config.depth // 3)
+    counts = [max(round(config.patches * keep ** (n / 2)), 1) for n in (1, 2)]
+    try:
+        found = tuple(Merge(*merge) for merge in zip(after, counts, strict=True))
+        dataclasses.replace(config, merges=found)
+    except ValueError as error:
+        raise BadInput(f"patches cannot be merged here: {error}", "leave out --keep-patches") from error
+    return found
 
 
 def shown(size: Size) -> str:

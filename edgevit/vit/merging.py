@@ -7,18 +7,13 @@ back end needs neither sort nor gather.
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from torch import Tensor, nn
 
-from edgevit.errors import BadInput
-from edgevit.types import Merge, ViTConfig
+from edgevit.types import ViTConfig
 
 SHARPNESS = 50.0
 """By which the correlation of two patches is multiplied: from 30 to 150 it made no difference that 400 images show."""
-LEAST = 0.25
-"""Each of two merges leaves half at least."""
 
 
 class PatchMerging(nn.Module):
@@ -70,21 +65,3 @@ class PatchMerging(nn.Module):
         one, other = closeness[:, :, None], closeness[:, None]
         earlier = torch.ones(other.shape[2], other.shape[2], dtype=torch.bool, device=closeness.device).tril(-1)
         return ((other > one) | ((other == one) & earlier)).sum(-1)
-
-
-def merges(config: ViTConfig, keep: float) -> tuple[Merge, ...]:
-    """Two merges, behind a third and two thirds of the blocks, that leave the share `keep` of the patches. Raises BadInput."""
-    if keep == 1:
-        return ()
-    if not LEAST <= keep < 1:
-        raise BadInput(f"the share of patches that are kept must be between {LEAST} and 1, not {keep:g}")
-    if config.merges:
-        raise BadInput("this model merges patches already", "leave out --keep-patches")
-    after = (config.depth // 3, 2 * config.depth // 3)
-    counts = [max(round(config.patches * keep ** (n / 2)), 1) for n in (1, 2)]
-    try:
-        found = tuple(Merge(*merge) for merge in zip(after, counts, strict=True))
-        dataclasses.replace(config, merges=found)
-    except ValueError as error:
-        raise BadInput(f"patches cannot be merged here: {error}", "leave out --keep-patches") from error
-    return found

@@ -9,8 +9,8 @@ import torch
 
 from edgevit.errors import BadInput
 from edgevit.types import Merge, ViTConfig
-from edgevit.vit.config import config, multiply_adds
-from edgevit.vit.merging import SHARPNESS, PatchMerging, merges
+from edgevit.vit.config import config, merges, multiply_adds
+from edgevit.vit.merging import SHARPNESS, PatchMerging
 from edgevit.vit.model import ViT, merged
 
 SHAPE = dataclasses.replace(config("Pico/8", (24, 40), 5), registers=1)
