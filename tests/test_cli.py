@@ -275,6 +275,10 @@ def test_an_artifact_whose_file_was_changed(refused: Callable[..., str], artifac
     assert words in refused("predict", copy, next(images.rglob("*.jpg")))
 
 
+def test_a_profile_of_another_back_end(refused: Callable[..., str], artifact: Path) -> None:
+    assert "no profile by operator" in refused("profile", artifact)
+
+
 def test_bench_of_a_changed_artifact_measures_nothing(refused: Callable[..., str], artifact: Path, tmp_path: Path) -> None:
     copy = _copy(artifact, tmp_path / "artifact")
     _one_byte(_biggest(copy))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevit.types import Artifact, EvalResult, Latency, Outcome
+from edgevit.types import Artifact, EvalResult, Latency, Outcome, Profile
 
 ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "diff", "same", "error", "outside", "run on")
 
@@ -94,6 +94,22 @@ def latency_row(latency: Latency) -> list[str]:
 def latency_notes(latencies: Sequence[Latency]) -> list[str]:
     notes = [f"host is this machine: {machine}" for machine in sorted({x.machine for x in latencies if x.machine})]
     return notes + [f"{Path(x.artifact).name}: not measured: {x.reason}" for x in latencies if x.reason]
+
+
+PROFILE_COLUMNS = ("operator", "count", "ms", "share", "by")
+
+
+def profile_rows(found: Profile) -> list[list[str]]:
+    """Each kind of operator, and last what is in none; shares are percents of the whole run."""
+    left = found.whole - sum(operator.milliseconds for operator in found.operators)
+    rows = [(o.name, str(o.count), o.milliseconds, "delegate" if o.delegated else "ExecuTorch") for o in found.operators]
+    rows.append(("in no operator", "", left, ""))
+    return [[name, count, f"{ms:.3f}", f"{100 * ms / found.whole:.1f}", by] for name, count, ms, by in rows]
+
+
+def profile_notes(found: Profile) -> list[str]:
+    notes = [f"median of {found.runs} runs, whole: {found.whole:.3f} ms"]
+    return notes + ["operators within the delegate were not traced: each of its calls is one"] * (not found.traced)
 
 
 FEW = 5

@@ -1,8 +1,7 @@
-"""The commands that make and try artifacts: export, check, bench, report, predict, demo."""
+"""The commands that make and try artifacts: export, check, predict, demo."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +10,10 @@ import typer
 from edgevit.cli import console, figures
 from edgevit.cli.app import command
 from edgevit.cli.learn import show_trained
+from edgevit.cli.measure import command_line, show_latencies
 from edgevit.cli.options import Data, Force, Jobs, Json, NoCache, OnBad, Split
 from edgevit.errors import EdgevitError
-from edgevit.types import Artifact, Latency, Outcome
-
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")]
-Runs = Annotated[int, typer.Option("--runs", min=50, help="Timed calls of each artifact.")]
-Warmup = Annotated[int, typer.Option("--warmup", min=1, help="Untimed calls before them.")]
+from edgevit.types import Artifact, Outcome
 
 
 @command
@@ -86,12 +82,6 @@ def _leave_unless_passed(made: list[Artifact]) -> None:
         raise typer.Exit(1)
 
 
-def _show_latencies(found: list[Latency]) -> None:
-    console.table("Latency of one image", figures.LATENCY_COLUMNS, [figures.latency_row(x) for x in found])
-    for line in figures.latency_notes(found):
-        console.note(line)
-
-
 @command
 def check(
     artifact: Path,
@@ -108,50 +98,6 @@ def check(
         checked = pipeline.check(artifact, checkpoint, data, split, on_bad_image, progress)
     console.json(checked) if json else _show_artifacts([checked])
     _leave_unless_passed([checked])
-
-
-@command
-def bench(artifacts: list[Path], runs: Runs = 100, warmup: Warmup = 10, threads: Threads = None, json: Json = False) -> None:
-    """Latency of artifacts on this machine, interleaved."""
-    from edgevit import pipeline
-
-    with console.progress() as progress:
-        found = pipeline.bench(pipeline.artifact_folders(artifacts), runs, warmup, threads, progress)
-    console.json(found) if json else _show_latencies(found)
-    if any(latency.failed for latency in found):
-        raise typer.Exit(1)
-
-
-@command
-def report(
-    artifacts: Annotated[list[Path], typer.Argument(help="Artifacts, or folders of them, of one checkpoint.")],
-    out: Annotated[Path, typer.Option("--out", help="Where report.html, report.md and report.json go.")],
-    title: Annotated[str, typer.Option(help="What stands above it.")] = "edgevit report",
-    runs: Runs = 100,
-    warmup: Warmup = 10,
-    threads: Threads = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Measure latency here and write the report: HTML in one file, Markdown, JSON."""
-    from edgevit import pipeline
-
-    folders = pipeline.artifact_folders(artifacts)
-    pipeline.refuse_reported(out, force)
-    with console.progress() as progress:
-        latencies = pipeline.bench(folders, runs, warmup, threads, progress)
-        made = [pipeline.read_artifact(folder) for folder in folders]
-        found = pipeline.report(made, latencies, out, title, _command_line(), force, progress)
-    if json:
-        console.json(found)
-        return
-    console.out(str(out / "report.html"))
-
-
-def _command_line() -> str:
-    import shlex
-
-    return shlex.join(["edgevit", *sys.argv[1:]])
 
 
 @command
@@ -194,11 +140,11 @@ def demo(
     if not any(artifact.file for artifact in made):
         raise EdgevitError("no artifact was made, so there is nothing to report", "the reasons stand beside each above")
     with console.progress() as progress:
-        written = pipeline.demo_report(made, out, _command_line(), force, progress)
+        written = pipeline.demo_report(made, out, command_line(), force, progress)
     if json:
         console.json(written)
     else:
-        _show_latencies(list(written.latencies))
+        show_latencies(list(written.latencies))
         for name in ("checkpoint", "export", "report.html", "report.md", "report.json"):
             console.out(str(out / name))
         console.out("\nnext, with your own images, one folder per class:\n\n    edgevit train --data FOLDER --out runs/mine\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from edgevit import artifact as artifacts
 from edgevit.errors import NoRuntime
 from edgevit.jobs.answers import load
-from edgevit.types import Artifact, Latency, Progress, Runner
+from edgevit.types import Artifact, Latency, Profile, Progress, Runner
 from edgevit.versions import machine
 
 
@@ -44,6 +45,22 @@ def bench(folders: tuple[Path, ...], runs: int, warmup: int, threads: int, progr
     times, broken = interleaved(calls, runs, warmup, progress)
     absent |= {name: Latency(name, "none", reason=_words(error), failed=True) for name, error in broken.items()}
     return [absent.get(name) or _latency(name, ready[name].runner, times[name], warmup) for name in map(str, folders)]
+
+
+def profile(folder: Path, etdump: Path | None, runs: int, progress: Progress) -> Profile:
+    """Where the time of an ExecuTorch program goes: of `runs` runs here, or as the file `etdump` of a device says."""
+    from targets import etdump as dumps
+
+    if etdump:
+        progress("reading the ETDump", 0, None)
+        return dumps.read(etdump)
+    artifact = artifacts.verify(artifacts.read(folder))
+    assert artifact.config
+    image = artifacts.read_golden(folder, artifact.config).images[:1]
+    progress("running", 0, None)
+    with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
+        dumps.record(artifacts.model_file(artifact), image, runs, Path(scratch) / "run.etdp")
+        return dumps.read(Path(scratch) / "run.etdp")
 
 
 def _words(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit import stage
@@ -13,7 +14,7 @@ from edgevit.pipeline.export import export, pairs
 from edgevit.pipeline.look import refuse_reported
 from edgevit.pipeline.recheck import source_of
 from edgevit.pipeline.training import choose_data, train
-from edgevit.types import Artifact, Checkpoint, Latency, Prediction, Progress, Report, TrainConfig
+from edgevit.types import Artifact, Checkpoint, Latency, Prediction, Profile, Progress, Report, TrainConfig
 
 LATENCY_RUNS, LATENCY_WARMUP = 100, 10
 LOADING = "loading {}"
@@ -41,6 +42,18 @@ def bench(folders: list[Path], runs: int, warmup: int, threads: int | None, prog
         measured = dict(zip(left, found, strict=True))
         return [died.get(path) or measured[path] for path in folders]
     return [died[path] for path in folders]
+
+
+def profile(path: Path, etdump: Path | None, runs: int, progress: Progress) -> Profile:
+    """Where the time of an artifact goes, by operator. Raises BadInput where it is not ExecuTorch's, NoRuntime, DamagedFile."""
+    artifact = artifacts.verify(artifacts.read(path))
+    if not artifact.target.startswith("executorch"):
+        raise BadInput(f"{artifact.target} has no profile by operator", "ExecuTorch's event tracer is the one that is read")
+    targets.require(targets.get(artifact.target))
+    if etdump and not etdump.is_file():
+        raise BadInput(f"no such file: {etdump}")
+    arguments = {"folder": path, "etdump": etdump, "runs": runs}
+    return stage.run("edgevit.jobs.measure:profile", Profile, progress, **arguments).value
 
 
 def _bench(folders: list[Path], runs: int, warmup: int, threads: int | None, progress: Progress) -> list[Latency]:

@@ -137,6 +137,29 @@ class EvalResult:
 
 
 @dataclass(frozen=True)
+class OperatorTime:
+    """All operators of one kind: how many, and the sum of their medians in milliseconds; whether a delegate computes them."""
+
+    name: str
+    count: int
+    milliseconds: float
+    delegated: bool
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A run of a program by operator, longest first: the median of the `whole` in milliseconds, over `runs` runs.
+
+    `traced` says whether the operators within a delegate are told apart; else each of its calls is one.
+    """
+
+    whole: float
+    runs: int
+    operators: tuple[OperatorTime, ...]
+    traced: bool
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The likeliest classes of one image, best first."""
 
