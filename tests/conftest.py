@@ -54,8 +54,9 @@ def _variants() -> dict[str, ViTConfig]:
             "pool": "mean", "positions": "relative", "registers": 2, "gelu": "tanh", "representation": 24, "stem": stem,
         },
         "merged": {"merges": (Merge(1, 11),)},
+        "merged by half": {"pool": "mean", "merges": (Merge(1, 8),)},
         "merged of all": {
-            "depth": 3, "pool": "mean", "registers": 2, "image_size": (24, 40), "merges": (Merge(1, 9), Merge(2, 6)),
+            "depth": 3, "pool": "mean", "registers": 2, "image_size": (24, 40), "merges": (Merge(1, 9), Merge(2, 5)),
         },
         "distilled of all": {"pool": "distilled", "positions": "2d", "registers": 2, "image_size": (24, 32)},
     }  # fmt: skip

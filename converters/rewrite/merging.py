@@ -32,29 +32,34 @@ class ProductMerging(nn.Module):
             fixed(torch.full((1, 1, 1), x)) for x in (1.0, 0.5, going / 2, 2.0 * taken - 1)
         )
         self.first = fixed(2 * torch.ones(1, going, going).tril(-1) - 1)
-        self.places = fixed(torch.arange(taken, going).reshape(1, -1, 1))
-        self.single = fixed(torch.ones(1, self.prefix + going - taken, 1))
+        self.places = fixed(torch.arange(taken, going).reshape(1, -1, 1)) if taken < going else None
+        self.single = fixed(torch.ones(1, self.prefix + going - taken, 1)) if self.prefix + going > taken else None
 
     def forward(self, x: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
-        own, patches = between(x, 0, self.prefix, 1), between(x, self.prefix, None, 1)
+        patches = between(x, self.prefix, None, 1)
         going, staying = self.apart(patches)
         alike = self._alike(*self.apart(self.norm(patches)))
         share = torch.softmax(alike, -1)
-        rank = self._rank(self.total(share * alike))
-        kept = self.one - torch.clamp((self.places - rank.reshape(1, 1, -1)).abs(), -1, 1)
-        taken = torch.clamp(self.taken - 2.0 * rank, -1, 1) * 0.5 + self.one_half
+        kept = taken = None
+        left: list[Tensor | None]
+        if self.places is not None:
+            rank = self._rank(self.total(share * alike))
+            kept = self.one - torch.clamp((self.places - rank.reshape(1, 1, -1)).abs(), -1, 1)
+            taken = torch.clamp(self.taken - 2.0 * rank, -1, 1) * 0.5 + self.one_half
         if sizes is None:  # one for each
-            weight = (share * taken).transpose(1, 2)
-            size = self.one + self.total(weight)
-            left = [self.single, size]
+            weight = (share if taken is None else share * taken).transpose(1, 2)
+            size, left = self.one + self.total(weight), [self.single]
         else:
             going_size, staying_size = self.apart(between(sizes, self.prefix, None, 1))
             staying = staying * staying_size
-            weight = (share * (taken * going_size)).transpose(1, 2)
+            weight = (share * (going_size if taken is None else taken * going_size)).transpose(1, 2)
             size = staying_size + self.total(weight)
-            left = [*([between(sizes, 0, self.prefix, 1)] if self.prefix else []), torch.bmm(kept, going_size), size]
-        tokens = [torch.bmm(kept, going), (staying + torch.bmm(weight, going)) / size]
-        return torch.cat([own, *tokens] if self.prefix else tokens, 1), torch.cat(left, 1)
+            left = [self._own(sizes), _chosen(kept, going_size)]
+        tokens = [self._own(x), _chosen(kept, going), (staying + torch.bmm(weight, going)) / size]
+        return _joined(tokens), _joined([*left, size])
+
+    def _own(self, x: Tensor) -> Tensor | None:
+        return between(x, 0, self.prefix, 1) if self.prefix else None
 
     def total(self, x: Tensor) -> Tensor:
         """(1, n, m) to (1, n, 1)."""
@@ -75,6 +80,16 @@ class ProductMerging(nn.Module):
         apart = closeness.reshape(1, 1, -1) - closeness
         sign = torch.clamp(torch.clamp(apart * STEEP, -1, 1) * STEEP, -1, 1)
         return self.total(torch.clamp(2.0 * sign + self.first, -1, 1)) * 0.5 + self.middle
+
+
+def _chosen(kept: Tensor | None, x: Tensor) -> Tensor | None:
+    return None if kept is None else torch.bmm(kept, x)
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor:
+    """Along the tokens; None is none of them."""
+    there = [part for part in parts if part is not None]
+    return there[0] if len(there) == 1 else torch.cat(there, 1)
 
 
 class MappedMerging(ProductMerging):
