@@ -17,10 +17,10 @@ demo: $(INSTALLED)
 	$(BIN)/edgevit demo --force
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m slow -n 2 --dist load
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -58,7 +58,8 @@ def convert(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Convert:
             pytest.skip(f"not installed: {absent}")
         if (target, recipe) not in done:
             into = tmp_path_factory.mktemp("converted")
-            where = {"checkpoint": source / "checkpoint", "references": source, "target": target, "recipe": recipe, "into": into}
+            artifact = Artifact(target, recipe, Outcome.PASS, config=SHAPE)
+            where = {"checkpoint": source / "checkpoint", "references": source, "artifact": artifact, "into": into}
             made = stage.run("edgevit.jobs.export:convert", Exported, **where).value
             done[target, recipe] = made, into / made.file
         return done[target, recipe]
