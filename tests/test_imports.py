@@ -61,7 +61,7 @@ ONLY_IN = {
     "torchao": ("quantize", "converters"),
     "executorch": (
         "converters.executorch", "converters.executorch_coreml", "converters.executorch_vulkan", "converters.lowering",
-        "targets.executorch", "targets.executorch_coreml",
+        "targets.etdump", "targets.executorch", "targets.executorch_coreml",
     ),
     "coremltools": ("converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
     "litert_torch": ("converters.tflite", "converters.tflite_gpu"),

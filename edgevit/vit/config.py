@@ -171,7 +171,7 @@ def convolutions(stem: ResNetStem) -> list[tuple[int, int, int, int]]:
 
 
 def multiply_adds(config: ViTConfig) -> int:
-    """Multiply-adds for one image: convolutions, linear maps and the attention products, but not those of merging patches."""
+    """Multiply-adds for one image: convolutions, linear maps, the attention products and those of merging patches."""
     d, m = config.width, config.mlp
     products = 3 if config.positions == "relative" else 2
     blocks = sum(n * (4 * d * d + 2 * d * m) + products * n * n * d for n in config.lengths)
@@ -182,4 +182,14 @@ def multiply_adds(config: ViTConfig) -> int:
         embedding += sum(k * k * i * o * (height // s) * (width // s) for k, i, o, s in convolutions(config.stem))
     r = config.representation
     head = (d * r if r else 0) + (r or d) * config.classes * (2 if config.pool == "distilled" else 1)
-    return embedding + blocks + head
+    return embedding + blocks + head + _merging(config)
+
+
+def _merging(config: ViTConfig) -> int:
+    """Each patch that may go beside each that stays, twice, and the choice of those that do not go."""
+    found, left = 0, config.patches
+    for merge in config.merges:
+        going, staying = left // 2, left - left // 2
+        found += 2 * going * staying * config.width + (merge.patches - staying) * going * (config.width + 1)
+        left = merge.patches
+    return found
