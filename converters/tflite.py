@@ -43,8 +43,9 @@ def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progres
     path = into / FILE
     progress("converting to TFLite", 0, 3)
     authored, rewrites = rewritten(model, REWRITES, images)
-    export(dequantized(authored), path)
-    if recipe.weights.kind == "int":
+    integers = recipe.weights.kind == "int"
+    export(dequantized(authored) if integers else authored, path)
+    if integers:
         progress("storing the integers", 1, 3)
         _store_integers(path)
     progress("counting the delegate's share", 2, 3)
