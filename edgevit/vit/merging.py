@@ -30,8 +30,8 @@ class PatchMerging(nn.Module):
     def forward(self, x: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
         if sizes is None:
             sizes = x.new_ones(*x.shape[:2], 1)
-        own, patches, own_sizes, patch_sizes = x[:, : self.prefix], x[:, self.prefix :], *self._cut(sizes)
-        (going, staying), (going_size, staying_size) = self.apart(patches), self.apart(patch_sizes)
+        patches = x[:, self.prefix :]
+        (going, staying), (going_size, staying_size) = self.apart(patches), self.apart(sizes[:, self.prefix :])
         alike = self.alike(self.norm(patches))
         share = torch.softmax(alike, -1)
         rank = self._rank((share * alike).sum(-1))
@@ -41,10 +41,8 @@ class PatchMerging(nn.Module):
         weight = (share * taken).transpose(1, 2)
         size = staying_size + weight.sum(-1, keepdim=True)
         staying = (staying_size * staying + weight @ going) / size
-        return torch.cat([own, kept @ going, staying], 1), torch.cat([own_sizes, kept @ going_size, size], 1)
-
-    def _cut(self, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        return sizes[:, : self.prefix], sizes[:, self.prefix :]
+        tokens, left = [x[:, : self.prefix], kept @ going, staying], [sizes[:, : self.prefix], kept @ going_size, size]
+        return torch.cat(tokens, 1), torch.cat(left, 1)
 
     def apart(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, before, d) to every other one, which may go (N, before // 2, d), and the rest (N, before - before // 2, d)."""
