@@ -61,6 +61,14 @@ def test_a_target_that_cannot_merge_says_so(target: str) -> None:
         pipeline.merged([pipeline.Pair(target, "fp16")], dataclasses.replace(shape, merges=(Merge(1, 12),)), [1.0])
 
 
+def test_a_pair_that_says_nothing_of_merges_has_those_of_the_checkpoint() -> None:
+    shape = dataclasses.replace(config("Pico/8", (32, 32), 5), merges=(Merge(1, 12),))
+    assert pipeline.Pair("tflite", "fp32").of(shape).name == "tflite-fp32-12patches"
+    assert pipeline.Pair("tflite", "fp32", ()).of(shape).name == "tflite-fp32"
+    with pytest.raises(BadInput, match="cannot merge"):
+        pipeline.Pair("tflite-gpu", "fp32").of(shape)
+
+
 def test_a_checkpoint_that_merges_keeps_its_merges() -> None:
     shape = dataclasses.replace(config("Pico/8", (32, 32), 5), merges=(Merge(1, 12),))
     assert pipeline.merged([pipeline.Pair("tflite", "fp32")], shape, [1.0]) == [pipeline.Pair("tflite", "fp32", (Merge(1, 12),))]

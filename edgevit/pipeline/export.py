@@ -46,12 +46,20 @@ class Pair:
 
     target: str
     recipe: str
-    merges: tuple[Merge, ...] = ()
-    """Patches that this artifact merges, where the checkpoint itself merges none."""
+    merges: tuple[Merge, ...] | None = None
+    """Of patches; None: those of the checkpoint."""
 
     @property
     def name(self) -> str:
-        return artifact_name(self.target, self.recipe, self.merges)
+        return artifact_name(self.target, self.recipe, self.merges or ())
+
+    def of(self, config: ViTConfig) -> Pair:
+        """The same with the merges of a checkpoint where it says none. Raises BadInput where the target cannot merge patches."""
+        merges = config.merges if self.merges is None else self.merges
+        if merges and not targets.get(self.target).merges:
+            others = ", ".join(target.name for target in targets.all_targets() if target.merges)
+            raise BadInput(f"{self.target} cannot merge patches", f"these can: {others}")
+        return dataclasses.replace(self, merges=merges)
 
 
 def pairs(target_names: list[str], recipe_names: list[str]) -> list[Pair]:
@@ -75,15 +83,8 @@ def pairs(target_names: list[str], recipe_names: list[str]) -> list[Pair]:
 
 def merged(wanted: list[Pair], config: ViTConfig, keeps: list[float]) -> list[Pair]:
     """Each of `wanted` for each share of the patches that is kept. Raises BadInput where the model or a target cannot do so."""
-    found = []
-    for keep in dict.fromkeys(keeps):
-        merges = shapes.merges(config, keep)
-        for pair in wanted:
-            if (merges or config.merges) and not targets.get(pair.target).merges:
-                others = ", ".join(target.name for target in targets.all_targets() if target.merges)
-                raise BadInput(f"{pair.target} cannot merge patches", f"these can: {others}")
-            found.append(dataclasses.replace(pair, merges=merges or config.merges))
-    return found
+    each = [shapes.merges(config, keep) or None for keep in dict.fromkeys(keeps)]
+    return [dataclasses.replace(pair, merges=merges).of(config) for merges in each for pair in wanted]
 
 
 def left_out(target_names: list[str]) -> list[Target]:
@@ -109,6 +110,7 @@ def export(
     `cache` knows is not done again.
     """
     source = checkpoints.read(checkpoint)
+    wanted = [pair.of(source.config) for pair in wanted]
     for pair in wanted:
         folder.refuse_existing(out / pair.name, artifacts.RECORD, force)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
@@ -149,7 +151,7 @@ def _expected(exports: Exports, pair: Pair, weights: int) -> int:
 
 def _export_one(exports: Exports, pair: Pair, progress: Progress, children: Children) -> Artifact:
     source, out = exports.stages.source, exports.out
-    config = dataclasses.replace(source.config, merges=pair.merges)
+    config = dataclasses.replace(source.config, merges=pair.merges or ())
     blank = Artifact(pair.target, pair.recipe, Outcome.PASS, config=config, preprocess=source.preprocess)
     log = out / f".{pair.name}.log"  # hidden, so that OUT/* is artifacts alone
     try:
