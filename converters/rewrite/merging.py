@@ -33,6 +33,7 @@ class ProductMerging(nn.Module):
         )
         self.first = fixed(2 * torch.ones(1, going, going).tril(-1) - 1)
         self.places = fixed(torch.arange(taken, going).reshape(1, -1, 1)) if taken < going else None
+        self.alone = fixed(torch.ones(1, self.prefix, 1)) if self.prefix else None  # what stands before the patches
         self.single = fixed(torch.ones(1, self.prefix + going - taken, 1)) if self.prefix + going > taken else None
 
     def forward(self, x: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -54,12 +55,10 @@ class ProductMerging(nn.Module):
             staying = staying * staying_size
             weight = (share * (going_size if taken is None else taken * going_size)).transpose(1, 2)
             size = staying_size + self.total(weight)
-            left = [self._own(sizes), _chosen(kept, going_size)]
-        tokens = [self._own(x), _chosen(kept, going), (staying + torch.bmm(weight, going)) / size]
+            left = [self.alone, _chosen(kept, going_size)]
+        own = between(x, 0, self.prefix, 1) if self.prefix else None
+        tokens = [own, _chosen(kept, going), (staying + torch.bmm(weight, going)) / size]
         return _joined(tokens), _joined([*left, size])
-
-    def _own(self, x: Tensor) -> Tensor | None:
-        return between(x, 0, self.prefix, 1) if self.prefix else None
 
     def total(self, x: Tensor) -> Tensor:
         """(1, n, m) to (1, n, 1)."""
