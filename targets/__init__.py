@@ -19,7 +19,7 @@ NAMES = (
 )  # fmt: skip
 
 
-MERGED = Tolerance(0.15, 0.02, 0.9)
+MERGED = Tolerance(0.1, 0.02, 0.9)
 """Where patches are merged, at least: DeiT-Ti loses 0.8 points with half of its patches and gives 95.6 % of its answers."""
 ROUNDED = 1e-3
 """A recipe that may have a larger relative error computes in less than float32."""

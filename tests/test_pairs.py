@@ -76,11 +76,13 @@ def test_a_checkpoint_that_merges_keeps_its_merges() -> None:
         pipeline.merged([pipeline.Pair("tflite", "fp32")], shape, [0.5])
 
 
-@pytest.mark.parametrize("recipe", ["fp32", "int8"])
-def test_what_merges_may_answer_otherwise_and_compute_no_worse(recipe: str) -> None:
-    """A file must still compute its own function: in float32 as exactly as one that merges nothing."""
-    place = targets.get("tflite")
+@pytest.mark.parametrize(
+    ("target", "recipe", "wider"), [("tflite", "fp32", False), ("tflite", "int8", False), ("coreml", "fp16", True)]
+)
+def test_what_merges_may_answer_otherwise_and_compute_no_worse(target: str, recipe: str, wider: bool) -> None:
+    """A file must still compute its own function; in half precision alone a rank may fall the other way."""
+    place = targets.get(target)
     plain, merged = (targets.tolerance(place, recipe, merges) for merges in (False, True))
     assert plain == place.recipes[recipe]
     assert merged.drop > plain.drop and merged.agreement < plain.agreement
-    assert (merged.relative_error == plain.relative_error) == (recipe == "fp32")
+    assert (merged.relative_error > plain.relative_error) == wider

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +33,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.norm1, self.attention = block.norm1, block.attn
         self.norm2, self.mlp = block.norm2, block.mlp
-        self.merging, self.asking = merging, cast("int | None", None)
+        self.merging = merging
+        self.asking: int | None = None
 
     def forward(self, x: Tensor, log_sizes: Tensor | None = None) -> Tensor:
         mixed = self.attention(self.norm1(x)) if log_sizes is None else self.attention(self.norm1(x), log_sizes)

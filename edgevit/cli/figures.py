@@ -13,7 +13,7 @@ ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "diff", "same", "error
 def artifact_row(artifact: Artifact) -> list[str]:
     """Percents; `diff` is in points from the checkpoint, `same` are the images with its answer, `outside` counts nodes."""
     return [
-        name(artifact),
+        artifact.name,
         artifact.outcome.value,
         "none" if artifact.bytes is None else f"{artifact.bytes / 1e6:.2f}",
         _percent(artifact.top1),
@@ -23,10 +23,6 @@ def artifact_row(artifact: Artifact) -> list[str]:
         "unknown" if artifact.delegation.outside is None else str(artifact.delegation.outside),
         artifact.where,
     ]
-
-
-def name(artifact: Artifact) -> str:
-    return artifact.name
 
 
 def reused(artifact: Artifact) -> str:
@@ -46,16 +42,16 @@ def _change(artifact: Artifact) -> str:
 
 def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
     """What the table has no room for: how many images, who stood in for whom, what went wrong."""
-    notes = [f"{name(a)}: {a.outcome.value}: {a.reason}" for a in artifacts if a.outcome is not Outcome.PASS]
+    notes = [f"{a.name}: {a.outcome.value}: {a.reason}" for a in artifacts if a.outcome is not Outcome.PASS]
     if counts := {a.images for a in artifacts if a.images}:
         splits = ", ".join(sorted({a.split for a in artifacts if a.images and a.split}))
         of = f" ({splits})" if splits else ""
         notes.append(
             f"top-1 and answers on {', '.join(map(str, sorted(counts)))} images{of}, beside the checkpoint on the same ones"
         )
-    if whose := [name(a) for a in artifacts if a.same_integers]:
+    if whose := [a.name for a in artifacts if a.same_integers]:
         notes.append(f"same integers as the recipe's, looked up in the file: {', '.join(whose)}")
-    if whose := [f"{name(a)} ({', '.join(a.reused)})" for a in artifacts if a.reused]:
+    if whose := [f"{a.name} ({', '.join(a.reused)})" for a in artifacts if a.reused]:
         notes.append(f"unchanged since an earlier export, and reused from the cache: {', '.join(whose)}")
     notes += [f"skipped, unreadable: {image}" for image in sorted({image for a in artifacts for image in a.skipped})]
     for runtime in sorted({f"{a.where}: {a.runtime}" for a in artifacts if a.runtime and a.where != "none"}):

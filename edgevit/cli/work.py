@@ -55,7 +55,7 @@ def export(
     made = []
     with console.progress() as progress:
         for artifact in pipeline.export(checkpoint, wanted, choice, out, force, progress, jobs, cache):
-            console.note(f"{figures.name(artifact)}: {artifact.outcome.value}{figures.reused(artifact)}")
+            console.note(f"{artifact.name}: {artifact.outcome.value}{figures.reused(artifact)}")
             made.append(artifact)
     console.json(made) if json else _show_artifacts(made)
     if explain and not json:
@@ -66,7 +66,7 @@ def export(
 def _show_rewrites(made: list[Artifact]) -> None:
     for artifact in made:
         if rows := figures.rewrite_rows(artifact):
-            console.table(f"How {figures.name(artifact)} was rewritten", figures.REWRITE_COLUMNS, rows)
+            console.table(f"How {artifact.name} was rewritten", figures.REWRITE_COLUMNS, rows)
     for line in figures.rewrite_notes(made):
         console.note(line)
 

@@ -119,15 +119,19 @@ def check(
         artifacts.write_golden(into, dataclasses.replace(golden, artifact_logits=None))
         result = CheckResult(Outcome.UNCHECKED, error.message)
     else:
-        record, model = checkpoints.load(checkpoint)
-        alike = golden.logits
-        if artifact.merges != record.config.merges:
-            from edgevit.vit.model import merged
-
-            alike = torch_runner(merged(model, artifact.merges))(golden.images)
+        record = checkpoints.read(checkpoint)
+        own = artifact.merges == record.config.merges
+        alike = golden.logits if own else _merged_logits(checkpoint, artifact, golden)
         result, golden = _compared(artifact, runner, golden, alike, references / REFERENCE, loader(record, data), progress)
         artifacts.write_golden(into, golden)
     return _with_integers(result, artifact, checkpoint, progress)
+
+
+def _merged_logits(checkpoint: Path, artifact: Artifact, golden: Golden) -> np.ndarray:
+    """Of the checkpoint's model with the artifact's merges."""
+    from edgevit.vit.model import merged
+
+    return torch_runner(merged(checkpoints.load(checkpoint)[1], artifact.merges))(golden.images)
 
 
 def _compared(

@@ -35,7 +35,7 @@ from edgevit.types import (
     Target,
     ViTConfig,
     artifact_name,
-)  # fmt: skip
+)
 from edgevit.versions import machine, versions
 from edgevit.vit import config as shapes
 

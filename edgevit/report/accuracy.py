@@ -32,7 +32,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        return words.plain(words.name(self.artifact))
+        return words.plain(self.artifact.name)
 
     @property
     def hollow(self) -> bool:
@@ -117,7 +117,7 @@ def _absent(report: Report, points: list[Point], reason: Callable[[Report, Artif
     for artifact in report.artifacts:
         if id(artifact) not in here:
             told = reason(report, artifact) if _point(artifact, 0.0) else f"accuracy {table.why_missing(artifact)}"
-            why.setdefault(told, []).append(words.plain(words.name(artifact)))
+            why.setdefault(told, []).append(words.plain(artifact.name))
     parts = "; ".join(f"{words.listed(names)} ({told})" for told, names in why.items())
     return f"Not drawn: {parts}." if parts else "Every artifact is drawn."
 

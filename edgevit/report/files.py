@@ -10,7 +10,6 @@ from typing import Any
 
 from edgevit import record
 from edgevit.errors import from_os_error
-from edgevit.report import words
 from edgevit.types import Artifact, Checkpoint, Gallery, Latency, Report, TrainConfig
 
 JSON, MARKDOWN, HTML = "report.json", "report.md", "report.html"
@@ -89,7 +88,7 @@ def _portable_gallery(gallery: Gallery, train: TrainConfig | None) -> Gallery:
 def _portable_latency(latency: Latency, artifacts: tuple[Artifact, ...]) -> Latency:
     """One whose folder is no artifact's keeps its last part, by which a report can still say what it does not fit."""
     path = Path(latency.artifact)
-    names = (words.name(artifact) for artifact in artifacts if artifact.folder == path)
+    names = (artifact.name for artifact in artifacts if artifact.folder == path)
     return dataclasses.replace(latency, artifact=next(names, path.name))
 
 

@@ -67,7 +67,7 @@ def _notices(report: Report) -> tuple[str, ...]:
     """A figure that fits nowhere, or in two places, is named: leaving it out in silence would be a lie."""
     lost = [x for x in report.latencies if not any(table.belongs(x, artifact) for artifact in report.artifacts)]
     strays = [f"a latency of {words.plain(x.artifact)} belongs to no artifact of this report" for x in lost]
-    names = [words.plain(words.name(artifact)) for artifact in report.artifacts]
+    names = [words.plain(artifact.name) for artifact in report.artifacts]
     twins = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     return (*strays, *(f"more than one artifact is called {name}: their latencies cannot be told apart" for name in twins))
 
@@ -152,7 +152,7 @@ def _metric(name: str, value: float) -> str:
 
 
 def _file(artifact: Artifact) -> File:
-    return File(words.plain(words.name(artifact)), _tolerance(artifact), _conversion(artifact), _hashes(artifact))
+    return File(words.plain(artifact.name), _tolerance(artifact), _conversion(artifact), _hashes(artifact))
 
 
 def _tolerance(artifact: Artifact) -> str:
@@ -180,7 +180,7 @@ def _hashes(artifact: Artifact) -> tuple[Fact, ...]:
 
 def _versions(report: Report) -> tuple[Fact, ...]:
     """Each library once; where two parts of the report had different ones, who had which."""
-    sources = {"checkpoint": report.checkpoint.versions} | {words.name(a): a.versions for a in report.artifacts}
+    sources = {"checkpoint": report.checkpoint.versions} | {a.name: a.versions for a in report.artifacts}
     libraries = sorted({library for versions in sources.values() for library in versions})
     return tuple(Fact(words.plain(library), _version(library, sources)) for library in libraries)
 

@@ -57,8 +57,8 @@ def latencies(report: Report, artifact: Artifact) -> tuple[Latency, ...]:
 
 
 def belongs(latency: Latency, artifact: Artifact) -> bool:
-    """A latency of a report names its artifact as `words.name` does: `files.portable` sees to it."""
-    return latency.artifact == words.name(artifact)
+    """A latency of a report names its artifact as `Artifact.name` does: `files.portable` sees to it."""
+    return latency.artifact == artifact.name
 
 
 def why_missing(artifact: Artifact) -> str:
@@ -93,7 +93,7 @@ def _row(artifact: Artifact, measured: tuple[Latency, ...], machine: str) -> Row
     cells = [Cell(column, fill(artifact)) for column, fill in COLUMNS.items()]
     cells.append(Cell(LATENCY, _latency(artifact, measured, machine)))
     return Row(
-        name=words.plain(words.name(artifact)),
+        name=words.plain(artifact.name),
         target=words.plain(artifact.target),
         recipe=words.plain(words.recipe(artifact)),
         outcome=artifact.outcome.value,

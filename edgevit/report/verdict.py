@@ -41,7 +41,7 @@ def build(report: Report) -> Verdict:
     idle = [a for a in report.artifacts if tone(a) == "idle"]
     strangers = _strangers(report)
     agreeing = [a for a in report.artifacts if tone(a) == "good" and a not in strangers]
-    foreign = [f"{words.plain(words.name(a))} was made from another checkpoint" for a in strangers]
+    foreign = [f"{words.plain(a.name)} was made from another checkpoint" for a in strangers]
     details = (*map(_what_happened, failed), *foreign, *map(_what_happened, idle), *_evaluated(agreeing))
     if failed or strangers:
         return Verdict("bad", _failed(report, failed, agreeing), details)
@@ -68,7 +68,7 @@ def _failed(report: Report, failed: list[Artifact], agreeing: list[Artifact]) ->
     rest = f"{len(agreeing)} {_agrees(agreeing)} with the checkpoint"
     if not failed:
         return f"{rest}, of {total}: some were made from another one"
-    names = words.listed(f"{words.plain(words.name(a))} {STOPPED_AT[a.outcome]}" for a in failed)
+    names = words.listed(f"{words.plain(a.name)} {STOPPED_AT[a.outcome]}" for a in failed)
     return f"{len(failed)} of {total} failed: {names}; {rest}"
 
 
@@ -79,8 +79,8 @@ def _agrees(agreeing: list[Artifact]) -> str:
 def _what_happened(artifact: Artifact) -> str:
     why = words.plain(artifact.reason)
     if artifact.outcome is Outcome.PASS:
-        return f"{words.plain(words.name(artifact))} was not checked: {why or 'nothing on this machine runs it'}"
-    return f"{words.plain(words.name(artifact))}: {artifact.outcome.value}, {why or 'no reason was recorded'}"
+        return f"{words.plain(artifact.name)} was not checked: {why or 'nothing on this machine runs it'}"
+    return f"{words.plain(artifact.name)}: {artifact.outcome.value}, {why or 'no reason was recorded'}"
 
 
 def _strangers(report: Report) -> list[Artifact]:
@@ -90,7 +90,7 @@ def _strangers(report: Report) -> list[Artifact]:
 
 
 def _evaluated(agreeing: list[Artifact]) -> tuple[str, ...]:
-    names = [words.plain(words.name(a)) for a in agreeing if a.where == "reference"]
+    names = [words.plain(a.name) for a in agreeing if a.where == "reference"]
     if not names:
         return ()
     verb = "was" if len(names) == 1 else "were"

@@ -13,11 +13,6 @@ OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 NOT_FINITE = "not finite"
 
 
-def name(artifact: Artifact) -> str:
-    """What an artifact is called throughout a report; a Latency and the answers of a Sample refer to it by this."""
-    return artifact.name
-
-
 def recipe(artifact: Artifact) -> str:
     """With the patches that are left of how many, where some are merged."""
     merged = [f"{m.patches} of {artifact.config.patches} patches" for m in artifact.merges[-1:] if artifact.config]

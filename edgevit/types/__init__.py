@@ -30,7 +30,8 @@ from edgevit.types.measure import (
     Runner,
     Sample,
 )
-from edgevit.types.model import Checkpoint, Merge, Preprocess, ResNetStem, Size, TrainConfig, ViTConfig
+from edgevit.types.model import Merge, Preprocess, ResNetStem, Size, ViTConfig
+from edgevit.types.train import Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
 
 __all__ = [

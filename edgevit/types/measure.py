@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgevit.types.deploy import Artifact, Outcome
 from edgevit.types.look import Gallery
-from edgevit.types.model import Checkpoint
+from edgevit.types.train import Checkpoint
 
 if TYPE_CHECKING:
     import numpy as np

@@ -236,7 +236,9 @@ class ViT(nn.Module):
 
 
 def merged(vit: ViT, merges: tuple[Merge, ...]) -> ViT:
-    """A model with the weights of `vit` that merges patches as `merges` say."""
+    """A model with the weights of `vit` that merges patches as `merges` say: `vit` itself where it does so."""
+    if merges == vit.config.merges:
+        return vit
     found = ViT(dataclasses.replace(vit.config, merges=merges))
     found.load_state_dict(vit.state_dict())
     return found.train(vit.training)
