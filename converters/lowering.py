@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from executorch.devtools.backend_debug import get_delegation_info
 from executorch.exir import to_edge_transform_and_lower
 from executorch.exir.backend.partitioner import Partitioner
+from torch.fx.traceback import NodeSource
 
 from converters.rewrite.parts import Authored
 from edgevit.types import Delegation, Progress
@@ -23,9 +26,24 @@ def lower(model: Authored, partitioner: Partitioner, delegate: str, into: Path, 
     height, width = model.config.image_size
     exported = torch.export.export(model, (torch.zeros(1, 3, height, width),))
     progress(f"lowering to {delegate}", 1, 3)
-    edge = to_edge_transform_and_lower(exported, partitioner=[partitioner])
-    info = get_delegation_info(edge.exported_program().graph_module)
-    progress("writing the program", 2, 3)
-    (into / FILE).write_bytes(edge.to_executorch().buffer)
+    with _shared_provenance():
+        edge = to_edge_transform_and_lower(exported, partitioner=[partitioner])
+        info = get_delegation_info(edge.exported_program().graph_module)
+        progress("writing the program", 2, 3)
+        (into / FILE).write_bytes(edge.to_executorch().buffer)
     progress("writing the program", 3, 3)
     return Delegation(info.num_delegated_subgraphs, info.num_delegated_nodes, info.num_non_delegated_nodes)
+
+
+@contextlib.contextmanager
+def _shared_provenance() -> Iterator[None]:
+    """While it lasts, what torch notes of a node's origin is shared and not copied.
+
+    Each of some sixty passes makes every node anew and copies all that the earlier ones noted of it: a fifth of the time of
+    an int8 lowering (docs/log.md). Nothing changes a note once it is written.
+    """
+    NodeSource.__deepcopy__ = lambda source, memo: source  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del NodeSource.__deepcopy__  # type: ignore[attr-defined]
