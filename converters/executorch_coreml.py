@@ -32,7 +32,7 @@ def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progres
     progress("re-authoring", 0, 3)
     authored, rewrites = rewritten(model, REWRITES, images)
     specification = CoreMLBackend.generate_compile_specs(
-        minimum_deployment_target=ct.target.iOS18 if recipe.weights.kind == "int" else ct.target.iOS17,
+        minimum_deployment_target=ct.target.iOS18 if recipe.quantizes else ct.target.iOS17,
         compute_precision=ct.precision.FLOAT32 if recipe.name == "fp32" else ct.precision.FLOAT16,
     )
     partitioner = CoreMLPartitioner(compile_specs=specification)

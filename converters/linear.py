@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -52,6 +53,24 @@ def centred(layer: Layer) -> Layer:
         for name, p in layer._parameters.items()
     }
     return layer
+
+
+@dataclass(frozen=True)
+class Held:
+    """A quantized Linear's integers (out, in), in `bits`, and their scales (out, groups)."""
+
+    integers: Tensor
+    scale: Tensor
+    bits: int
+
+
+def held(linear: nn.Linear) -> Held | None:
+    """What a quantized Linear holds; None for floats."""
+    weight = linear.weight.detach()
+    if not isinstance(weight, IntxUnpackedToInt8Tensor):
+        return None
+    bits = 4 if weight.target_dtype is torch.int4 else 8  # type: ignore[attr-defined]
+    return Held(weight.qdata, weight.scale, bits)
 
 
 def dequantized(model: Model) -> Model:

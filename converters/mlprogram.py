@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from converters.linear import dequantized
+from converters.linear import dequantized, held
 from converters.rewrite.channels import Pointwise
+from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite, rewritten
 from edgevit.lean import COREML_EXTRAS, without
 from edgevit.types import Delegation, Exported, Progress, QuantRecipe
@@ -18,7 +19,6 @@ from edgevit.vit.model import ViT
 
 with without(*COREML_EXTRAS):
     import coremltools as ct
-    from coremltools.optimize import coreml as cto
 
 FILE = "model.mlpackage"
 UNKNOWN = Delegation(reason="Core ML chooses the unit for each operation on the device; nothing here can count it")
@@ -35,13 +35,12 @@ def convert(
 ) -> Exported:
     """Write `model`, rewritten by `rewrites`, for the operating `system` of coremltools' name (iOS17) or later."""
     progress("re-authoring", 0, 3)
-    authored, done = rewritten(dequantized(model), rewrites, images)
-    exported = torch.export.export(authored, (torch.zeros(1, 3, *model.config.image_size),)).run_decompositions({})
+    authored, done = rewritten(model, rewrites, images)
+    stored = _annotated(authored, recipe)
+    exported = torch.export.export(stored, (torch.zeros(1, 3, *model.config.image_size),)).run_decompositions({})
     progress("converting to Core ML", 1, 3)
     package = _package(exported, recipe, model.config.image_size, system)
-    if recipe.weights.kind == "int":
-        progress("storing the integers", 2, 3)
-        package = _store_integers(package, _pointwise(exported))
+    progress("storing the package", 2, 3)
     package.save(str(into / FILE))
     progress("storing the package", 3, 3)
     return Exported(FILE, UNKNOWN, done)
@@ -61,15 +60,40 @@ def _package(
     )
 
 
-def _pointwise(exported: torch.export.ExportedProgram) -> set[str]:
-    """Names of the convolutions that are Linears."""
-    convolutions = exported.graph.find_nodes(op="call_function", target=torch.ops.aten.conv2d.default)
-    name = f"{Pointwise.__module__}.{Pointwise.__qualname__}"
-    return {node.name for node in convolutions if list(node.meta["nn_module_stack"].values())[-1][1] == name}
+INTEGERS, PALETTE = 3, 2
+"""coremltools' numbers for the kinds of compression."""
+PALETTES = (1, 2, 4, 6, 8)
+"""How many bits wide the places in a palette may be, from iOS 16 on."""
 
 
-def _store_integers(package: ct.models.MLModel, pointwise: set[str]) -> ct.models.MLModel:
-    """Only the Linears: the recipe leaves other convolutions in float. Every size of them, hence the threshold of 0."""
-    config = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=0)
-    names = {name + suffix: config for name in pointwise for suffix in ("", "_cast_fp16")}  # the second where it is float16
-    return cto.linear_quantize_weights(package, cto.OptimizationConfig(op_type_configs={"linear": config}, op_name_configs=names))
+def _annotated(model: Authored, recipe: QuantRecipe) -> Authored:
+    """A copy in floats whose Linears tell coremltools how their weights are stored, in buffers of the names that it looks for.
+
+    Source: coremltools.optimize.torch, `CompressionMetadata`. It divides the floats by the scale again, which finds the integers.
+    """
+    annotated = dequantized(model)
+    integers = {name: held(module) for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    forms = {form.bits: form for form in recipe.forms if form.kind == "palette"}
+    for name, found in integers.items():
+        linear = annotated.get_submodule(name)
+        if isinstance(linear, Pointwise):  # a convolution, whose weights must not be reshaped on their way to it
+            linear.weight.data = linear.weight.data[:, :, None, None]
+        if found:
+            _tell(linear, INTEGERS, quantization_n_bits=torch.tensor(found.bits), quantization_scale=found.scale)
+        elif forms and (bits := _palette_bits(linear.weight, max(forms))):  # type: ignore[arg-type]
+            colours = linear.weight.unique()  # type: ignore[operator]
+            colours = torch.cat([colours, colours[-1:].expand(2**bits - len(colours))])
+            _tell(linear, PALETTE, lut=colours.reshape(*[1] * linear.weight.dim(), -1, 1))  # type: ignore[operator]
+    return annotated
+
+
+def _palette_bits(weight: Tensor, most: int) -> int:
+    """How wide the places of a matrix are that holds so few values; 0 where it holds more than a palette does."""
+    values = len(weight.unique())
+    return next((bits for bits in PALETTES if values <= 2**bits and bits <= most), 0)
+
+
+def _tell(linear: nn.Module, kind: int, **metadata: Tensor) -> None:
+    for key, value in {"compression_type": torch.tensor([kind]), **metadata}.items():
+        linear.register_buffer(f"_COREML_/weight/{key}", value)
+    linear.register_buffer("_COREML_/metadata_version", torch.tensor(1))

@@ -1,4 +1,4 @@
-"""TFLite by litert-torch. An int8 recipe arrives as weights on the integers' grid, which ai-edge-quantizer finds again."""
+"""TFLite by litert-torch. The floats of a recipe's grid are converted, and the recipe's integers take their place in the file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import litert_torch
 import torch
 from ai_edge_litert.interpreter import Interpreter
-from ai_edge_quantizer import qtyping, quantizer, recipe_manager
+from ai_edge_quantizer import quantizer, recipe_manager
 from torch import Tensor, nn
 
+from converters import integers
 from converters.linear import dequantized
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import BATCHED_ATTENTION, LAST_BLOCK_ASKS_LESS, Q_K_V_APART
@@ -43,11 +44,10 @@ def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progres
     path = into / FILE
     progress("converting to TFLite", 0, 3)
     authored, rewrites = rewritten(model, REWRITES, images)
-    integers = recipe.weights.kind == "int"
-    export(dequantized(authored) if integers else authored, path)
-    if integers:
+    export(dequantized(authored) if recipe.quantizes else authored, path)
+    if recipe.quantizes:
         progress("storing the integers", 1, 3)
-        _store_integers(path)
+        integers.store(authored, path)
     progress("counting the delegate's share", 2, 3)
     delegation = count_delegation(path)
     progress("counting the delegate's share", 3, 3)
@@ -58,13 +58,6 @@ def export(model: Authored, path: Path) -> None:
     """Write the file that takes one image (1, H, W, 3) float32."""
     height, width = model.config.image_size
     litert_torch.convert(ChannelsLast(model).eval(), (torch.zeros(1, height, width, 3),)).export(str(path))
-
-
-def _store_integers(path: Path) -> None:
-    """Only the Linears: the recipe leaves the patch embedding in float."""
-    recipe = recipe_manager.RecipeManager()
-    recipe.add_dynamic_config(regex=".*", operation_name=qtyping.TFLOperationName.FULLY_CONNECTED, num_bits=8)
-    store(path, recipe)
 
 
 def store(path: Path, recipe: recipe_manager.RecipeManager) -> None:

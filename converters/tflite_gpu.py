@@ -34,7 +34,7 @@ def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progres
     progress("converting to TFLite", 1, 3)
     export(authored, path)
     lift_products(path)
-    if recipe.weights.bits == 16:
+    if recipe.name == "fp16":
         progress("storing halves", 2, 3)
         _store_halves(path)
     delegation = judged(nodes(path))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 RECORD = "artifact.json"
+QUANTIZED = "quantized.safetensors"
+"""What the recipe made of the checkpoint, which the model file holds in its own way."""
 GOLDEN = "golden.safetensors"
 MOST_GOLDEN = 1024
 """Images of a golden batch."""

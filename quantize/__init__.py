@@ -1,28 +1,78 @@
-"""Quantization recipes as data. The one verb that applies them is `quantize.apply.apply`, on torchao."""
+"""Quantization recipes as data. What applies them, on torchao, is imported when used.
+
+A name decodes: FORM[-ACTIVATIONS]. The form is that of the weights of every Linear: fp32, fp16; int8, int4, with one scale for
+each output channel, or int4-g32 for each group of 32 input channels; palette8, palette6, palette4, places in a palette of 2^bits
+floats. Activations of integers are dynamic, for each token, where the target computes so; -weights leaves them in float, -static
+gives them scales known beforehand.
+"""
 
 from __future__ import annotations
 
+import re
+
 from edgevit.errors import UnknownName
 from edgevit.types import QuantRecipe, Weights
+from quantize import user
 
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        QuantRecipe("fp32", "as trained", Weights(32, "float", "none")),
-        QuantRecipe("fp16", "half precision, weights and arithmetic", Weights(16, "float", "none")),
-        QuantRecipe(
-            "int8",
-            "int8 weights of every Linear, one scale per output channel; int8 activations where the target computes with them",
-            Weights(8, "int", "per channel"),
-            activations="dynamic per token",
-            float_layers="patch embedding (few weights, raw pixels), LayerNorm, softmax, GELU, residual sums (accuracy)",
-        ),
-    )
-}
+_FORM = re.compile(r"(fp|int|palette)([0-9]+)(?:-g([0-9]+))?(?:-(weights|static))?")
+_KINDS = {"fp": "float", "int": "int", "palette": "palette"}
+_ACTIVATIONS = {None: "dynamic", "weights": "none", "static": "static"}
+
+STAYS = "patch embedding (few weights, raw pixels), LayerNorm, softmax, GELU, residual sums (accuracy)"
+COARSE = 6
+"""Bits up to which the nearest integer is not good enough."""
+
+
+def decoded(name: str) -> QuantRecipe | None:
+    """The recipe that a name spells, or None where it spells none."""
+    found = _FORM.fullmatch(name)
+    if not found:
+        return None
+    kind, bits, group, activations = found.groups()
+    try:
+        weights = Weights(int(bits), _KINDS[kind], int(group or 0))
+        coarse = kind != "fp" and weights.bits <= COARSE
+        careful = coarse or activations == "static"
+        return QuantRecipe(
+            name,
+            _summary(weights, activations),
+            weights,
+            activations=_ACTIVATIONS[activations] if kind == "int" else "none",
+            rounding="gptq" if coarse else "nearest",
+            smoothing=careful and kind == "int",
+            bias_correction=careful,
+            float_layers="" if kind == "fp" else STAYS,
+        )
+    except ValueError:
+        return None
+
+
+def _summary(weights: Weights, activations: str | None) -> str:
+    if weights.kind == "float":
+        return "as trained" if weights.bits == 32 else "half precision, weights and arithmetic"
+    if weights.kind == "palette":
+        return f"weights of every Linear as places in a palette of {2**weights.bits} values, one palette for each matrix"
+    scale = f"one scale per group of {weights.group} inputs" if weights.group else "one scale per output channel"
+    entering = {
+        None: "int8 activations per token where the target computes with them",
+        "weights": "activations in float",
+        "static": "int8 activations with scales from calibration",
+    }
+    return f"int{weights.bits} weights of every Linear, {scale}; {entering[activations]}"
+
+
+NAMES = (
+    "fp32", "fp16", "int8", "int8-weights", "int8-static", "int4", "int4-g32", "int4-g64", "int4-g128",
+    "palette8", "palette6", "palette4",
+)  # fmt: skip
+RECIPES = {name: recipe for name in NAMES if (recipe := decoded(name))}
 
 
 def get(name: str) -> QuantRecipe:
-    """The recipe of that name. Raises UnknownName with the nearest ones."""
-    if name not in RECIPES:
+    """The recipe that `name` spells, or of the user's own file where it ends in .toml. Raises UnknownName, BadInput."""
+    if name.endswith(".toml"):
+        return user.read(name, decoded)
+    recipe = decoded(name)
+    if recipe is None:
         raise UnknownName("recipe", name, RECIPES)
-    return RECIPES[name]
+    return recipe

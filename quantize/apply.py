@@ -1,71 +1,101 @@
-"""Apply a recipe to a model through torchao's `quantize_`, and read back what it made.
+"""The one verb: a model and a recipe to integers, by torchao's tensors.
 
-The weights lie on a symmetric grid whose scale is the channel's largest magnitude over 127, so every channel uses the
-integers -127..127 and reaches an end of them. torchao's own symmetric mapping divides by 127.5 and reaches -128, which TFLite's
-int8 specification excludes; on our grid a back end that quantizes the dequantized weights again finds the same integers.
+The plain recipe of integers puts the weights on a symmetric grid whose scale is the channel's largest magnitude over 127, so
+every channel uses the integers -127..127 and reaches an end of them. torchao's own symmetric mapping divides by 127.5 and
+reaches -128, which TFLite's int8 specification excludes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+import fnmatch
 
 import torch
-from torch import Tensor, nn
-from torchao.core.config import AOBaseConfig
-from torchao.quantization import IntxUnpackedToInt8Tensor, quantize_
-from torchao.quantization.quantize_.workflows.intx.intx_unpacked_to_int8_tensor import (
-    IntxUnpackedToInt8TensorActivationQuantization as Activations,
-)
-from torchao.quantization.transform_module import register_quantize_module_handler
+from torch import Tensor
 
-from edgevit.errors import EdgevitError
-from edgevit.types import QuantRecipe
-
-LARGEST = 127
+from edgevit.errors import BadInput, EdgevitError
+from edgevit.types import Progress, QuantRecipe, Weights, silent
+from edgevit.vit.model import ViT
+from quantize.compensate import compensated
+from quantize.grid import grid
+from quantize.observe import Entering, entering
+from quantize.quantized import Matrix, Quantized, linears
+from quantize.smooth import smoothed
 
 
-@dataclass
-class SymmetricInt8(AOBaseConfig):
-    """torchao config: int8 weights per output channel; `dynamic` adds int8 activations, asymmetric per token."""
-
-    dynamic: bool
-
-
-@register_quantize_module_handler(SymmetricInt8)  # type: ignore[untyped-decorator]
-def _quantize_linear(linear: nn.Linear, config: SymmetricInt8) -> nn.Linear:
-    weight = linear.weight.detach()
-    scale = (weight.abs().amax(dim=1, keepdim=True) / LARGEST).clamp_min(torch.finfo(weight.dtype).tiny)
-    quantized = IntxUnpackedToInt8Tensor.from_hp(
-        weight,
-        (1, weight.shape[1]),
-        torch.int8,
-        activation_quantization=Activations.INT8_ASYM_PER_TOKEN if config.dynamic else None,
-        intx_choose_qparams_algorithm=None,
-        custom_scale=scale,
-        custom_zero_point=torch.zeros_like(scale, dtype=torch.int8),
-    )
-    linear.weight = nn.Parameter(quantized, requires_grad=False)
-    return linear
+def forms(model: ViT, recipe: QuantRecipe) -> dict[str, Weights]:
+    """How each Linear that does not stay in float is stored. Raises BadInput for what cannot be applied to this model."""
+    matched: set[str] = set()
+    found = {}
+    for name, linear in linears(model):
+        rule = next((rule for rule in recipe.layers if fnmatch.fnmatchcase(name, rule.match)), None)
+        if rule:
+            matched.add(rule.match)
+        form = rule.weights if rule else recipe.weights
+        if form.group and linear.in_features % form.group:
+            where = f"{name} has {linear.in_features} inputs, no multiple of {form.group}"
+            raise BadInput(f"{recipe.name} does not fit the model: {where}", "a recipe with layers can give it another form")
+        if form.kind != "float":
+            found[name] = form
+    if idle := [rule.match for rule in recipe.layers if rule.match not in matched]:
+        names = ", ".join(name for name, _ in linears(model))
+        raise BadInput(f"{recipe.name}: no Linear matches {', '.join(idle)}", f"the model has {names}"[:300])
+    return found
 
 
-def apply(model: nn.Module, recipe: QuantRecipe, activations: bool) -> nn.Module:
-    """Quantize `model` in place as `recipe` says and return it; `activations` says whether the target quantizes them."""
-    if recipe.weights.kind == "int":
-        quantize_(model, SymmetricInt8(dynamic=activations and recipe.activations != "none"))
+@torch.no_grad()
+def quantized(model: ViT, recipe: QuantRecipe, images: Tensor | None = None, progress: Progress = silent) -> Quantized:
+    """What `recipe` makes of `model`, which stays as it is. `images` (n, 3, H, W) are those to calibrate on."""
+    chosen = forms(model, recipe)
+    if not chosen:
+        return Quantized()
+    if recipe.calibrates and images is None:
+        raise BadInput(f"{recipe.name} needs images to calibrate on", "--calibrate says which")
+    original, model = model, copy.deepcopy(model)
+    seen: dict[str, Entering] = {}
+    if recipe.calibrates and images is not None:
+        progress("calibrating", 0, None)
+        seen = entering(model, chosen, images)
+        if recipe.smoothing:
+            progress("smoothing", 0, None)
+            smoothed(model, chosen, seen)
+    matrices = {}
+    for done, (name, form) in enumerate(chosen.items()):
+        progress("rounding", done, len(chosen))
+        linear = model.get_submodule(name)
+        matrices[name] = matrix = _matrix(linear.weight.detach(), form, recipe, seen.get(name))  # type: ignore[operator]
+        if recipe.bias_correction:
+            linear.bias += (linear.weight - matrix.values()) @ seen[name].mean  # type: ignore[operator]
+    progress("rounding", len(chosen), len(chosen))
+    return Quantized(matrices, _changed(original, model, matrices))
+
+
+def _matrix(weight: Tensor, form: Weights, recipe: QuantRecipe, seen: Entering | None) -> Matrix:
+    made = grid(weight, form, None if seen is None or recipe.rounding == "nearest" else seen.second.diagonal())
+    if recipe.rounding == "gptq" and seen is not None:
+        return Matrix(compensated(weight, seen.second, made), made)
+    return Matrix(made.nearest(weight, torch.arange(weight.shape[1])), made)
+
+
+def _changed(before: ViT, after: ViT, matrices: dict[str, Matrix]) -> dict[str, Tensor]:
+    """The parameters that differ, but for the quantized matrices themselves."""
+    own = {f"{name}.weight" for name in matrices}
+    pairs = ((name, before.get_parameter(name), p) for name, p in after.named_parameters() if name not in own)
+    return {name: new.detach().clone() for name, old, new in pairs if not torch.equal(old, new)}
+
+
+def apply(model: ViT, recipe: QuantRecipe, dynamic: bool, images: Tensor | None = None) -> ViT:
+    """Quantize `model` in place as `recipe` says and return it; `dynamic` says whether the target quantizes activations."""
+    if recipe.quantizes:
+        quantized(model, recipe, images).put(model, dynamic and recipe.activations == "dynamic")
     elif recipe.weights.bits == 16:
-        _round_to_half(model)
+        round_to_half(model)
     return model
 
 
-def _round_to_half(model: nn.Module) -> None:
+def round_to_half(model: ViT) -> None:
     for name, parameter in model.named_parameters():
         half = parameter.data.half()
         if not half.isfinite().all():
             raise EdgevitError(f"{name} holds values beyond float16", "use fp32 or int8")
         parameter.data = half.float()
-
-
-def integers(model: nn.Module) -> dict[str, Tensor]:
-    """The int8 matrix (out, in) of every quantized Linear, by its name."""
-    linears = ((name, module.weight) for name, module in model.named_modules() if isinstance(module, nn.Linear))
-    return {name: weight.qdata for name, weight in linears if isinstance(weight, IntxUnpackedToInt8Tensor)}

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from edgevit.errors import BadInput, NotInstalled, UnknownName
-from edgevit.types import Delegation, Library, Runner, Target, Tolerance
+from edgevit.types import Delegation, Library, QuantRecipe, Runner, Target, Tolerance, Weights
 
 NAMES = (
     "executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite", "tflite-gpu", "executorch-coreml", "executorch-vulkan",
@@ -62,18 +62,50 @@ def require(target: Target) -> None:
     raise NotInstalled(f"{target.name} needs what is not installed: {names}", f"pip install 'edgevit[{extras}]'")
 
 
-def require_recipe(target: Target, recipe: str) -> None:
-    """Raise BadInput where the target cannot hold the recipe."""
-    if recipe not in target.recipes:
-        raise BadInput(f"{target.name} does not hold {recipe}", f"it holds {', '.join(target.recipes)}")
+def lacks(target: Target, recipe: QuantRecipe) -> str:
+    """What of the recipe the target cannot hold, in words; empty where it holds it."""
+    forms = [form.name for form in recipe.forms if form.name not in target.recipes]
+    if forms:
+        return f"weights as {', '.join(forms)}"
+    return "static activations" if recipe.activations == "static" and "static" not in target.activations else ""
 
 
-def tolerance(target: Target, recipe: str, merged: bool) -> Tolerance:
+def require_recipe(target: Target, recipe: QuantRecipe) -> None:
+    """Raise BadInput where the target cannot hold the recipe, with the nearest that it can."""
+    lacking = lacks(target, recipe)
+    if not lacking:
+        return
+    holders = ", ".join(other.name for other in all_targets() if not lacks(other, recipe))
+    nearest = ", ".join(dict.fromkeys(_nearest(target, form) for form in recipe.forms))
+    hint = f"the nearest that it holds: {nearest}" + (f"; these hold it: {holders}" if holders else "")
+    raise BadInput(f"{target.name} does not hold {recipe.name}: it has no {lacking}", hint)
+
+
+def _nearest(target: Target, form: Weights) -> str:
+    """The form that the target holds in about as many bits, a smaller one before a larger, and of the same kind if it can be."""
+
+    def distance(name: str) -> tuple[int, int, int, str]:
+        kind, bits, group = _parts(name)
+        return abs(bits - form.bits), kind != form.kind, abs(group - form.group), name
+
+    return min(target.recipes, key=distance)
+
+
+def _parts(name: str) -> tuple[str, int, int]:
+    """Kind, bits and group of a form by its name."""
+    plain, _, group = name.partition("-g")
+    kind = plain.rstrip("0123456789")
+    return {"fp": "float"}.get(kind, kind), int(plain[len(kind) :]), int(group or 0)
+
+
+def tolerance(target: Target, recipe: QuantRecipe, merged: bool) -> Tolerance:
     """How far an artifact may be from its checkpoint, which it may not be in a target's recipe if it merges what that does not.
 
-    A merge costs accuracy, and where numbers are rounded, which of two patches that are nearly alike goes may fall the other way.
+    Of several forms the widest counts. A merge costs accuracy, and where numbers are rounded, which of two patches that are
+    nearly alike goes may fall the other way.
     """
-    plain = target.recipes[recipe]
+    each = [target.recipes[form.name] for form in recipe.forms]
+    plain = Tolerance(max(t.relative_error for t in each), max(t.drop for t in each), min(t.agreement for t in each))
     if not merged:
         return plain
     rounded = plain.relative_error > ROUNDED

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevit.types import Footprint, Library, Runner, Target, Tolerance
+from edgevit.types import Footprint, Library, Runner, Target
+from targets.tolerances import FP16, FP32, INT8, PALETTES
 
 TARGET = Target(
     name="coreml",
@@ -15,12 +16,8 @@ TARGET = Target(
     converter="coreml",
     suffix=".mlpackage",
     runtime="Core ML" if sys.platform == "darwin" else "evaluator of the package (no Core ML)",
-    recipes={
-        "fp32": Tolerance(1e-4, 0.002, 0.998),
-        "fp16": Tolerance(0.02, 0.005, 0.995),
-        "int8": Tolerance(0.1, 0.005, 0.99),
-    },
-    activations=False,
+    recipes={"fp32": FP32, "fp16": FP16, "int8": INT8, **PALETTES},
+    activations=(),
     needs=(Library("coremltools", "coreml"), Library("torchao", "coreml")),
     footprint=Footprint(460 << 20, 5.1),
     not_here="" if sys.platform == "darwin" else "Core ML runs on Apple's systems only",

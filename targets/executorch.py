@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgevit.errors import NoRuntime
-from edgevit.types import Footprint, Library, Target, Tolerance
+from edgevit.types import Footprint, Library, Target
+from targets.tolerances import FP32, INT4, INT8
 
 TARGET = Target(
     name="executorch",
@@ -16,8 +17,8 @@ TARGET = Target(
     converter="executorch",
     suffix=".pte",
     runtime="ExecuTorch Python runtime",
-    recipes={"fp32": Tolerance(1e-4, 0.002, 0.998), "int8": Tolerance(0.1, 0.005, 0.99)},
-    activations=True,
+    recipes={"fp32": FP32, "int8": INT8, **INT4},
+    activations=("dynamic",),
     needs=(Library("executorch", "executorch"), Library("torchao", "executorch")),
     footprint=Footprint(540 << 20, 5.3),
     max_subgraphs=1,

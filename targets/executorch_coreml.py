@@ -8,22 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.errors import DamagedFile, NoRuntime
-from edgevit.types import Library, Runner, Target, Tolerance
+from edgevit.types import Library, Runner, Target
 from targets.executorch import ExecutorchRunner
+from targets.tolerances import FP16, FP32, INT4, INT8
 
 BACKEND = "CoreMLBackend"
 TARGET = Target(
     name="executorch-coreml",
-    summary="ExecuTorch, Core ML delegate: iOS 17, macOS 14 and later, int8 from iOS 18; all but fp32 computes in float16",
+    summary="ExecuTorch, Core ML delegate: iOS 17, macOS 14 and later, integers from iOS 18; all but fp32 computes in float16",
     converter="executorch-coreml",
     suffix=".pte",
     runtime="ExecuTorch with Core ML" if sys.platform == "darwin" else "evaluator of the package in the program (no Core ML)",
-    recipes={
-        "fp32": Tolerance(1e-4, 0.002, 0.998),
-        "fp16": Tolerance(0.02, 0.005, 0.995),
-        "int8": Tolerance(0.1, 0.005, 0.99),
-    },
-    activations=False,
+    recipes={"fp32": FP32, "fp16": FP16, "int8": INT8, **INT4},
+    activations=(),
     needs=(Library("executorch", "executorch"), Library("coremltools", "coreml"), Library("torchao", "executorch")),
     max_subgraphs=1,
     max_outside=1,  # the call of the delegate itself

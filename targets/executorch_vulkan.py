@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgevit.types import Library, Target, Tolerance
 from targets.executorch import ExecutorchRunner
+from targets.tolerances import FP16
 
 TARGET = Target(
     name="executorch-vulkan",
@@ -13,8 +14,8 @@ TARGET = Target(
     converter="executorch-vulkan",
     suffix=".pte",
     runtime="ExecuTorch built with Vulkan (its published packages are not)",
-    recipes={"fp32": Tolerance(0.002, 0.005, 0.995), "fp16": Tolerance(0.02, 0.005, 0.995)},  # a GELU in its tanh form: 2e-4
-    activations=False,
+    recipes={"fp32": Tolerance(0.002, 0.005, 0.995), "fp16": FP16},  # a GELU in its tanh form: 2e-4
+    activations=(),
     needs=(Library("executorch", "executorch"), Library("torchao", "executorch")),
     max_subgraphs=1,
     max_outside=1,  # the call of the delegate itself

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevit.types import Footprint, Library, Target, Tolerance
+from edgevit.types import Footprint, Library, Target
+from targets.tolerances import FP32, INT4, INT8
 
 TARGET = Target(
     name="tflite",
@@ -15,8 +16,8 @@ TARGET = Target(
     converter="tflite",
     suffix=".tflite",
     runtime="LiteRT interpreter",
-    recipes={"fp32": Tolerance(1e-4, 0.002, 0.998), "int8": Tolerance(0.1, 0.005, 0.99)},
-    activations=True,
+    recipes={"fp32": FP32, "int8": INT8, **INT4},
+    activations=("dynamic",),
     needs=(
         Library("ai_edge_litert", "tflite"),
         Library("litert_torch", "tflite"),

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from edgevit.errors import LoadFailed
-from edgevit.types import Runner, Target, Tolerance
+from edgevit.types import Runner, Target
 from targets import tflite
 from targets.tflite import LitertRunner, channels_last
+from targets.tolerances import FP16, FP32
 
 TARGET = Target(
     name="tflite-gpu",
@@ -18,8 +19,8 @@ TARGET = Target(
     converter="tflite_gpu",
     suffix=".tflite",
     runtime="LiteRT interpreter on the CPU (where there is a GPU, LiteRT on that)",
-    recipes={"fp32": Tolerance(1e-4, 0.002, 0.998), "fp16": Tolerance(0.02, 0.005, 0.995)},
-    activations=False,
+    recipes={"fp32": FP32, "fp16": FP16},
+    activations=(),
     needs=tflite.TARGET.needs,
     max_subgraphs=1,
     max_outside=0,

@@ -31,7 +31,8 @@ class Pointwise(nn.Linear):
         self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, matrix(self)[:, :, None, None], self.bias)
+        weight = matrix(self)
+        return F.conv2d(x, weight if weight.dim() == 4 else weight[:, :, None, None], self.bias)
 
 
 class ChannelNorm(nn.Module):

@@ -42,11 +42,12 @@ def recipes(json: bool = Json) -> None:
     import quantize
     import targets as places
 
-    holders = {name: [t.name for t in places.all_targets() if name in t.recipes] for name in quantize.RECIPES}
+    known = quantize.RECIPES.values()
+    holders = {r.name: [t.name for t in places.all_targets() if not places.lacks(t, r)] for r in known}
     if json:
-        console.json([{**_record(r), "targets": holders[r.name]} for r in quantize.RECIPES.values()])
+        console.json([{**_record(r), "targets": holders[r.name]} for r in known])
         return
-    rows = [[r.name, r.summary, r.float_layers or "all", ", ".join(holders[r.name])] for r in quantize.RECIPES.values()]
+    rows = [[r.name, r.summary, r.float_layers or "all", ", ".join(holders[r.name])] for r in known]
     console.table("Recipes", ("name", "what", "stays in float", "targets"), rows)
 
 

@@ -21,7 +21,9 @@ def export(
     checkpoint: Path,
     target: Annotated[list[str], typer.Option("--target", help="What edgevit targets lists, or all; may be repeated.")],
     out: Annotated[Path, typer.Option("--out", help="Each artifact goes to OUT/TARGET-RECIPE.")],
-    recipe: Annotated[list[str], typer.Option("--recipe", help="fp32, fp16, int8 or all; may be repeated.")] = ["fp32", "int8"],  # noqa: B006
+    recipe: Annotated[
+        list[str], typer.Option("--recipe", help="What edgevit recipes lists, a FILE.toml of your own, or all; may be repeated.")
+    ] = ["fp32", "int8"],  # noqa: B006
     keep_patches: Annotated[
         list[float],
         typer.Option("--keep-patches", help="Share of the patches that are left after merging, 0.25 to 1; may be repeated."),
@@ -29,6 +31,11 @@ def export(
     data: Data = None,
     split: Split = "auto",
     on_bad_image: OnBad = "refuse",
+    calibrate: Annotated[
+        str | None,
+        typer.Option("--calibrate", help="Images that recipes may look at. Default: those that the checkpoint was trained on."),
+    ] = None,
+    calibration_images: Annotated[int, typer.Option("--calibration-images", min=1, help="At most so many of them.")] = 256,
     jobs: Jobs = None,
     no_cache: NoCache = False,
     explain: Annotated[
@@ -51,10 +58,11 @@ def export(
     choice = pipeline.choose_data(source, data, split, on_bad_image)
     for place in pipeline.left_out(target):
         console.note(f"all leaves {place.name} out: {place.by_name_only}; --target {place.name} makes it")
+    seen = pipeline.choose_calibration(source, calibrate, calibration_images, on_bad_image)
     cache = None if no_cache else caches.opened(console.note)
     made = []
     with console.progress() as progress:
-        for artifact in pipeline.export(checkpoint, wanted, choice, out, force, progress, jobs, cache):
+        for artifact in pipeline.export(checkpoint, wanted, choice, out, force, progress, jobs, cache, seen):
             console.note(f"{artifact.name}: {artifact.outcome.value}{figures.reused(artifact)}")
             made.append(artifact)
     console.json(made) if json else _show_artifacts(made)

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from edgevit.data.loading import Loader
 from edgevit.errors import BadInput, EdgevitError, NoRuntime, QuantizeFailed
 from edgevit.jobs.answers import BATCH, load, loader, outputs, torch_runner
 from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Runner
+
+if TYPE_CHECKING:
+    from edgevit.vit.model import ViT
 
 GOLDEN_IMAGES = 16
 REFERENCE = "reference.safetensors"
@@ -71,35 +75,51 @@ def identity(checkpoint: Path, data: DataChoice, progress: Progress) -> str:
     return digest.hexdigest()
 
 
+HALF = 16
 PROVING = 4
 """Golden images on which the rewrites of a conversion are proven."""
 
 
-def convert(checkpoint: Path, references: Path, artifact: Artifact, into: Path, progress: Progress) -> Exported:
-    """Quantize the checkpoint and write the model file of `artifact`, whose target, recipe and config count, into `into`."""
+def convert(
+    checkpoint: Path, quantized: Path | None, references: Path, artifact: Artifact, into: Path, progress: Progress
+) -> Exported:
+    """Write the model file of `artifact`, into `into`: of the checkpoint with what `quantized` holds, if any."""
     import torch
 
     import converters
-    import quantize
     import targets
     from edgevit.vit.model import merged
-    from quantize.apply import apply
 
     record, model = checkpoints.load(checkpoint)
     images = torch.from_numpy(artifacts.read_golden(references, record.config).images[:PROVING])
-    chosen, place = quantize.get(artifact.recipe), targets.get(artifact.target)
+    place = targets.get(artifact.target)
     model = merged(model, artifact.merges)
     progress("quantizing", 0, None)
-    try:
-        apply(model, chosen, place.activations)
-    except EdgevitError as error:
-        raise QuantizeFailed(error.message, error.hint) from error
-    except Exception as error:
-        raise QuantizeFailed(f"{type(error).__name__}: {error}") from error
+    _put(model, artifact, quantized)
     progress("converting", 0, None)
-    made = converters.convert(place.converter, model, chosen, images, into, progress)
+    assert artifact.quantization
+    made = converters.convert(place.converter, model, artifact.quantization, images, into, progress)
     counted = targets.delegation(artifact.target, into / made.file)
     return dataclasses.replace(made, delegation=counted) if counted else made
+
+
+def _put(model: ViT, artifact: Artifact, quantized: Path | None) -> None:
+    """What the artifact's recipe made of the checkpoint, into `model`. Raises QuantizeFailed."""
+    import targets
+
+    recipe, dynamic = artifact.quantization, "dynamic" in targets.get(artifact.target).activations
+    assert recipe
+    try:
+        if quantized:
+            from quantize import quantized as stored
+
+            stored.read(quantized, model).put(model, dynamic and recipe.activations == "dynamic")
+        elif recipe.weights.bits == HALF:
+            from quantize.apply import round_to_half
+
+            round_to_half(model)
+    except EdgevitError as error:
+        raise QuantizeFailed(error.message, error.hint) from error
 
 
 def check(
@@ -120,18 +140,25 @@ def check(
         result = CheckResult(Outcome.UNCHECKED, error.message)
     else:
         record = checkpoints.read(checkpoint)
-        own = artifact.merges == record.config.merges
-        alike = golden.logits if own else _merged_logits(checkpoint, artifact, golden)
+        own = artifact.merges == record.config.merges and not quantizes(artifact)
+        alike = golden.logits if own else _own_logits(checkpoint, artifact, golden)
         result, golden = _compared(artifact, runner, golden, alike, references / REFERENCE, loader(record, data), progress)
         artifacts.write_golden(into, golden)
-    return _with_integers(result, artifact, checkpoint, progress)
+    return _with_integers(result, artifact, progress)
 
 
-def _merged_logits(checkpoint: Path, artifact: Artifact, golden: Golden) -> np.ndarray:
-    """Of the checkpoint's model with the artifact's merges."""
+def quantizes(artifact: Artifact) -> bool:
+    return bool(artifact.quantization and artifact.quantization.quantizes)
+
+
+def _own_logits(checkpoint: Path, artifact: Artifact, golden: Golden) -> np.ndarray:
+    """Of the model as it was converted: the checkpoint's with the artifact's merges, and its integers or palettes."""
     from edgevit.vit.model import merged
 
-    return torch_runner(merged(checkpoints.load(checkpoint)[1], artifact.merges))(golden.images)
+    model = merged(checkpoints.load(checkpoint)[1], artifact.merges)
+    if quantizes(artifact):
+        _put(model, artifact, artifact.folder / artifacts.QUANTIZED)
+    return torch_runner(model)(golden.images)
 
 
 def _compared(
@@ -160,24 +187,24 @@ def _compared(
     assert artifact.tolerance
     error = relative_error(answered, alike)
     result = compare(logits, expected["logits"], classes, error, artifact.tolerance, runner.where)
-    result = dataclasses.replace(result, skipped=tuple(sorted(chosen.skipped)), split=chosen.split)
+    cost = relative_error(answered, golden.logits) if quantizes(artifact) else None
+    result = dataclasses.replace(result, quantization_error=cost, skipped=tuple(sorted(chosen.skipped)), split=chosen.split)
     return result, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32))
 
 
-def _with_integers(result: CheckResult, artifact: Artifact, checkpoint: Path, progress: Progress) -> CheckResult:
+def _with_integers(result: CheckResult, artifact: Artifact, progress: Progress) -> CheckResult:
     """The result of a recipe of integers with whether the saved file holds those; another number in it is a wrong answer."""
-    import quantize
-    import targets
-    from edgevit.checks import integers
-    from quantize.apply import apply
-    from quantize.apply import integers as made
+    import safetensors.numpy
 
-    recipe = quantize.get(artifact.recipe)
-    if recipe.weights.kind != "int":
+    from edgevit.checks import integers
+
+    if not quantizes(artifact):
         return result
     progress("looking up the integers", 0, None)
-    model = apply(checkpoints.load(checkpoint)[1], recipe, targets.get(artifact.target).activations)
-    matrices = {name: matrix.numpy() for name, matrix in made(model).items()}
+    stored = safetensors.numpy.load_file(artifact.folder / artifacts.QUANTIZED)
+    matrices = {key.partition("/")[2]: matrix for key, matrix in stored.items() if key.startswith("integers/")}
+    if not matrices:
+        return result
     absent = integers.absent(artifacts.model_file(artifact), matrices)
     if not absent:
         return dataclasses.replace(result, same_integers=True)

@@ -1,5 +1,6 @@
 """The stages in order, each in a child process; an error becomes an Outcome that names its stage."""
 
+from edgevit.pipeline.calibrating import choose as choose_calibration
 from edgevit.pipeline.export import Pair, export, left_out, merged, pairs, too_little
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
 from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, profile, report
@@ -15,6 +16,7 @@ __all__ = [
     "bench",
     "can_go_on",
     "check",
+    "choose_calibration",
     "choose_data",
     "demo",
     "demo_report",

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,12 +20,13 @@ from edgevit import checkpoint as checkpoints
 from edgevit import folder, memory, record
 from edgevit.cache import Cache
 from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed, StageCrashed
-from edgevit.pipeline import reuse, side_by_side
+from edgevit.pipeline import calibrating, reuse, side_by_side
 from edgevit.pipeline.reuse import Once, Stages
 from edgevit.pipeline.side_by_side import Work
 from edgevit.stage import Children
 from edgevit.types import (
     Artifact,
+    Calibration,
     CheckResult,
     DataChoice,
     Delegation,
@@ -32,6 +34,7 @@ from edgevit.types import (
     Merge,
     Outcome,
     Progress,
+    QuantRecipe,
     Target,
     ViTConfig,
     artifact_name,
@@ -46,12 +49,17 @@ class Pair:
 
     target: str
     recipe: str
+    """A name that decodes, or a file of the user's own."""
     merges: tuple[Merge, ...] | None = None
     """Of patches; None: those of the checkpoint."""
 
     @property
+    def quantization(self) -> QuantRecipe:
+        return quantize.get(self.recipe)
+
+    @property
     def name(self) -> str:
-        return artifact_name(self.target, self.recipe, self.merges or ())
+        return artifact_name(self.target, self.quantization.name, self.merges or ())
 
     def of(self, config: ViTConfig) -> Pair:
         """The same with the merges of a checkpoint where it says none. Raises BadInput where the target cannot merge patches."""
@@ -68,14 +76,17 @@ def pairs(target_names: list[str], recipe_names: list[str]) -> list[Pair]:
     `left_out` tells what `all` does not mean.
     """
     asked = [targets.get(n) for n in target_names if n != "all"]
-    recipes = [quantize.get(n).name for n in recipe_names if n != "all"]
     for target in asked:
-        for recipe in recipes:
-            targets.require_recipe(target, recipe)
+        for name in recipe_names:
+            if name != "all":
+                targets.require_recipe(target, quantize.get(name))
     every = [target for target in targets.all_targets() if not target.by_name_only]
     chosen = every + asked if "all" in target_names else asked
-    names = list(quantize.RECIPES) if "all" in recipe_names else recipes
-    found = [Pair(t.name, r) for t in chosen for r in names if r in t.recipes]
+    names = list(quantize.RECIPES) if "all" in recipe_names else recipe_names
+    found = [Pair(t.name, name) for t in chosen for name in names if not targets.lacks(t, quantize.get(name))]
+    called = {(pair.quantization.name, pair.recipe) for pair in found}
+    if twice := [name for name, n in Counter(name for name, _ in called).items() if n > 1]:
+        raise BadInput(f"two recipes are called {', '.join(twice)}", "give each a name of its own")
     if not found:
         raise BadInput(f"no target holds {', '.join(names)}", "edgevit targets shows what each holds")
     return list(dict.fromkeys(found))
@@ -103,14 +114,18 @@ def export(
     progress: Progress,
     jobs: int | None = None,
     cache: Cache | None = None,
+    calibration: Calibration | None = None,
 ) -> Iterator[Artifact]:
     """Make and check each artifact at `out`/TARGET-RECIPE, and yield them in the order of `wanted`.
 
-    One that fails stops no other. At most `jobs` are made at once, by default as many as cores and memory hold. What
-    `cache` knows is not done again.
+    Each recipe of integers or palettes is applied once, for all targets; those that need it look at the images of `calibration`,
+    by default some that the checkpoint was trained on. An artifact that fails stops no other. At most `jobs` are made at once, by
+    default as many as cores and memory hold. What `cache` knows is not done again.
     """
     source = checkpoints.read(checkpoint)
     wanted = [pair.of(source.config) for pair in wanted]
+    recipes = {pair.recipe: pair.quantization for pair in wanted}
+    calibration = calibrating.images(source, list(recipes.values()), calibration, data)
     for pair in wanted:
         folder.refuse_existing(out / pair.name, artifacts.RECORD, force)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
@@ -120,18 +135,39 @@ def export(
         stages = reuse.stages(source, data, cache if able else None, progress)
         if able and stages.reference(references, progress).reused:
             progress("answers of the checkpoint, unchanged and reused", 1, 1)
-        yield from _side_by_side(Exports(stages, out, force, references), wanted, jobs, progress)
+        exports = Exports(stages, out, force, references, calibration)
+        if able:
+            exports.made.update((name, _quantized(exports, recipe, progress)) for name, recipe in recipes.items())
+        yield from _side_by_side(exports, wanted, jobs, progress)
 
 
 @dataclass(frozen=True)
 class Exports:
-    """What all artifacts of one export share. `peaks` are the bytes that the conversions to a target took so far."""
+    """What all artifacts of one export share. `peaks` are the bytes that the conversions to a target took so far.
+
+    `made` is what each recipe made of the checkpoint: a file, None where it is applied while converting, or why it failed.
+    """
 
     stages: Stages
     out: Path
     force: bool
     references: Path
+    calibration: Calibration | None = None
     peaks: dict[str, int] = field(default_factory=dict)
+    made: dict[str, Path | Stopped | None] = field(default_factory=dict)
+
+
+def _quantized(exports: Exports, recipe: QuantRecipe, progress: Progress) -> Path | Stopped | None:
+    if not recipe.quantizes:
+        return None
+    into = exports.references.parent / f"quantized-{recipe.name}"
+    into.mkdir()
+    try:
+        with outcome(Outcome.QUANTIZE_FAILED):
+            exports.stages.quantize(recipe, exports.calibration if recipe.calibrates else None, into, progress)
+    except Stopped as stopped:
+        return stopped
+    return into / artifacts.QUANTIZED
 
 
 def _side_by_side(exports: Exports, wanted: list[Pair], jobs: int | None, progress: Progress) -> Iterator[Artifact]:
@@ -150,14 +186,13 @@ def _expected(exports: Exports, pair: Pair, weights: int) -> int:
 
 
 def _export_one(exports: Exports, pair: Pair, progress: Progress, children: Children) -> Artifact:
-    source, out = exports.stages.source, exports.out
-    config = dataclasses.replace(source.config, merges=pair.merges or ())
-    blank = Artifact(pair.target, pair.recipe, Outcome.PASS, config=config, preprocess=source.preprocess)
+    out = exports.out
+    blank = _blank(exports, pair)
     log = out / f".{pair.name}.log"  # hidden, so that OUT/* is artifacts alone
     try:
         targets.require(targets.get(pair.target))
         with folder.written_whole(out / pair.name, artifacts.RECORD, exports.force) as unfinished:
-            made = _make(exports, blank, unfinished, progress, children)
+            made = _make(exports, blank, exports.made[pair.recipe], unfinished, progress, children)
             record.write(unfinished / artifacts.RECORD, made)
         log.unlink(missing_ok=True)
         return dataclasses.replace(made, folder=out / pair.name)
@@ -170,6 +205,15 @@ def _export_one(exports: Exports, pair: Pair, progress: Progress, children: Chil
         log.write_text(stopped.error.log)
         reason = f"{stopped.error.message} (log: {log})"
         return dataclasses.replace(blank, outcome=stopped.outcome, reason=reason)
+
+
+def _blank(exports: Exports, pair: Pair) -> Artifact:
+    source, recipe = exports.stages.source, pair.quantization
+    config = dataclasses.replace(source.config, merges=pair.merges or ())
+    seen = calibrating.words(exports.calibration) if recipe.calibrates and exports.calibration else ""
+    return Artifact(
+        pair.target, recipe.name, Outcome.PASS, quantization=recipe, calibration=seen, config=config, preprocess=source.preprocess
+    )
 
 
 WHILE = {"quantizing": Outcome.QUANTIZE_FAILED, "loading": Outcome.LOAD_FAILED}
@@ -200,11 +244,17 @@ def outcome(otherwise: Outcome) -> Iterator[None]:
         raise Stopped(otherwise, error) from error
 
 
-def _make(exports: Exports, blank: Artifact, into: Path, progress: Progress, children: Children) -> Artifact:
+def _make(
+    exports: Exports, blank: Artifact, quantized: Path | Stopped | None, into: Path, progress: Progress, children: Children
+) -> Artifact:
     """Convert into the empty folder `into`, check what came out, and return the whole record of it."""
     target, stages, references = targets.get(blank.target), exports.stages, exports.references
+    if isinstance(quantized, Stopped):
+        raise quantized
     with outcome(Outcome.CONVERT_FAILED):
-        done = stages.convert(blank, references, into, progress, children)
+        done = stages.convert(blank, quantized, references, into, progress, children)
+    if quantized:
+        shutil.copyfile(quantized, into / artifacts.QUANTIZED)
     exports.peaks[target.name] = max(done.peak_bytes, exports.peaks.get(target.name, 0))
     artifact = _converted(blank, done, stages, target, into)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
@@ -230,7 +280,7 @@ def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Ta
         peak_bytes=done.peak_bytes,
         runtime=target.runtime,
         machine=machine(),
-        tolerance=targets.tolerance(target, blank.recipe, blank.merges != stages.source.config.merges),
+        tolerance=targets.tolerance(target, whole(blank), blank.merges != stages.source.config.merges),
         labels=stages.source.labels,
         data=stages.data.spec,
         checkpoint=os.path.relpath(stages.source.folder.resolve(), into.resolve()),
@@ -238,6 +288,11 @@ def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Ta
         versions=used(target),
         folder=into,
     )
+
+
+def whole(artifact: Artifact) -> QuantRecipe:
+    """The recipe of an artifact: as its record holds it, or by its name where it was made before records did."""
+    return artifact.quantization or quantize.get(artifact.recipe)
 
 
 def used(target: Target) -> dict[str, str]:

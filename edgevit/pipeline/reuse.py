@@ -10,14 +10,13 @@ from typing import TypeVar
 
 import msgspec
 
-import quantize
 import targets
 from edgevit import cache as caches
 from edgevit import checkpoint as checkpoints
 from edgevit import folder, record, stage
 from edgevit.cache import Cache, Entry
 from edgevit.stage import Children, Finished
-from edgevit.types import Artifact, Checkpoint, CheckResult, DataChoice, Exported, Outcome, Progress
+from edgevit.types import Artifact, Calibration, Checkpoint, CheckResult, DataChoice, Exported, Outcome, Progress, QuantRecipe
 from edgevit.versions import machine, sources, versions
 
 T = TypeVar("T")
@@ -45,9 +44,25 @@ class Stages:
         job, given = "edgevit.jobs.export:reference", {"checkpoint": self.source.folder, "data": self.data}
         return self._run(job, int, self._reference(), into, progress, None, **given)
 
-    def convert(self, artifact: Artifact, references: Path, into: Path, progress: Progress, children: Children) -> Once[Exported]:
-        given = {"checkpoint": self.source.folder, "references": references, "artifact": artifact}
+    def quantize(self, recipe: QuantRecipe, calibration: Calibration | None, into: Path, progress: Progress) -> Once[int]:
+        given = {"checkpoint": self.source.folder, "recipe": recipe, "calibration": calibration}
+        depends: dict[str, object] = {}
+        if self.cache:
+            seen = self._identity(calibration, progress) if calibration else ""
+            depends = {"weights": self.weights, "recipe": recipe, "calibration": seen, **_here("torch", "torchao", *IMAGES)}
+        return self._run("edgevit.jobs.quantize:quantize", int, depends, into, progress, None, **given)
+
+    def _identity(self, calibration: Calibration, progress: Progress) -> str:
+        job = "edgevit.jobs.quantize:identity"
+        return stage.run(job, str, progress, checkpoint=self.source.folder, calibration=calibration).value
+
+    def convert(
+        self, artifact: Artifact, quantized: Path | None, references: Path, into: Path, progress: Progress, children: Children
+    ) -> Once[Exported]:
+        given = {"checkpoint": self.source.folder, "quantized": quantized, "references": references, "artifact": artifact}
         depends = {"reference": self._reference(), **self._of(artifact)}
+        if self.cache and quantized:
+            depends["quantized"] = folder.sha256(quantized)
         return self._run("edgevit.jobs.export:convert", Exported, depends, into, progress, children, **given)
 
     def check(
@@ -68,7 +83,7 @@ class Stages:
     def _of(self, artifact: Artifact) -> dict[str, object]:
         target = targets.get(artifact.target)
         libraries = _here("torch", *IMAGES, *(library.module for library in target.needs))
-        recipe = quantize.get(artifact.recipe)
+        recipe = artifact.quantization
         return {"weights": self.weights, "target": target, "recipe": recipe, "merges": artifact.merges, **libraries}
 
     def _run(

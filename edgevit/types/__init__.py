@@ -7,16 +7,15 @@ from edgevit.types.deploy import (
     Footprint,
     Library,
     Outcome,
-    QuantRecipe,
     Rewritten,
     Target,
     Tolerance,
-    Weights,
     artifact_name,
 )
 from edgevit.types.look import Attended, Distances, Drawn, Filters, Gallery, Inside, Picture, Positions, Table
 from edgevit.types.measure import (
     Bin,
+    Calibration,
     CheckResult,
     ClassScore,
     Confused,
@@ -31,6 +30,7 @@ from edgevit.types.measure import (
     Sample,
 )
 from edgevit.types.model import Merge, Preprocess, ResNetStem, Size, ViTConfig
+from edgevit.types.quant import LayerRule, QuantRecipe, Weights
 from edgevit.types.train import Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
 
@@ -38,6 +38,7 @@ __all__ = [
     "Artifact",
     "Attended",
     "Bin",
+    "Calibration",
     "CheckResult",
     "Checkpoint",
     "ClassScore",
@@ -53,6 +54,7 @@ __all__ = [
     "Gallery",
     "Inside",
     "Latency",
+    "LayerRule",
     "Library",
     "Merge",
     "OperatorTime",

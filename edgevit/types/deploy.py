@@ -7,35 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgevit.types.model import Merge, Preprocess, ViTConfig
-
-
-@dataclass(frozen=True)
-class Weights:
-    """How the weights of the Linears are stored: `bits` wide integers or floats, one scale per `granularity`."""
-
-    bits: int
-    kind: str = "int"
-    granularity: str = "per channel"
-
-
-@dataclass(frozen=True)
-class QuantRecipe:
-    """What is stored in how many bits. `activations` is what a target that can do so does at run time."""
-
-    name: str
-    summary: str
-    weights: Weights
-    activations: str = "none"
-    float_layers: str = ""
-    """Which layers stay in float, and why."""
+from edgevit.types.quant import QuantRecipe
 
 
 @dataclass(frozen=True)
 class Tolerance:
     """How far an artifact may be from its checkpoint.
 
-    `relative_error` bounds |a - b| / |b| over the golden logits, `drop` the loss of top-1 as a fraction of 1, `agreement`
-    is the least fraction of images with the same answer. A set too small to show a difference may still differ in one image.
+    `relative_error` bounds |a - b| / |b| over the golden logits, b those of the model as it was converted; `drop` the loss of
+    top-1 as a fraction of 1, `agreement` is the least fraction of images with the same answer, both beside the checkpoint. A
+    set too small to show a difference may still differ in one image.
     """
 
     relative_error: float
@@ -72,8 +53,9 @@ class Target:
     suffix: str
     runtime: str
     recipes: dict[str, Tolerance]
-    activations: bool
-    """Whether the back end computes with dynamically quantized activations."""
+    """The forms of weights that it holds, by their names, and how far each may be from the checkpoint."""
+    activations: tuple[str, ...]
+    """How the back end computes with integers: `dynamic`, `static`; in float always."""
     needs: tuple[Library, ...]
     max_subgraphs: int | None = None
     max_outside: int | None = None
@@ -148,8 +130,9 @@ class Artifact:
     `sha256` is that of the model file; for a folder (.mlpackage) that of its sorted "hash  path" lines. `seconds` and
     `peak_bytes` are those of the conversion, of when it was done: `reused` names the stages (convert, check) that were taken
     from the cache, since nothing that they depend on has changed. Accuracies are fractions of 1, over the `images` images.
-    Where an export merged patches that the checkpoint does not, `config` says so; the answers are compared with the checkpoint's,
-    and `relative_error` is that from the same model with merged patches.
+    Where an export merged patches that the checkpoint does not, `config` says so. The answers are compared with the checkpoint's;
+    `relative_error` is that of the golden logits from the model as it was converted, quantized and merged, `quantization_error`
+    the one from the checkpoint's own, where it was quantized.
     """
 
     target: str
@@ -169,6 +152,7 @@ class Artifact:
     skipped: tuple[str, ...] = ()
     """Images that could not be read and that the user let go."""
     relative_error: float | None = None
+    quantization_error: float | None = None
     same_integers: bool | None = None
     split: str = ""
     """Which images of `data` they were: `held-out`, `train`, `test` or `all`."""
@@ -179,6 +163,10 @@ class Artifact:
     rewrites: tuple[Rewritten, ...] = ()
     """How the checkpoint's model was rewritten for the back end, in order, each with its proof."""
     tolerance: Tolerance | None = None
+    quantization: QuantRecipe | None = None
+    """The recipe whole."""
+    calibration: str = ""
+    """How many images of what it was calibrated on."""
     config: ViTConfig | None = None
     preprocess: Preprocess | None = None
     labels: tuple[str, ...] = ()

@@ -57,6 +57,14 @@ class DataChoice:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Images that quantizing may look at: at most `images` of those that `data` means, spread over them."""
+
+    data: DataChoice
+    images: int
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """What running an artifact on a set of images showed, beside its checkpoint on the same images.
 
@@ -70,6 +78,7 @@ class CheckResult:
     agreement: float | None = None
     images: int = 0
     relative_error: float | None = None
+    quantization_error: float | None = None
     where: str = "none"
     skipped: tuple[str, ...] = ()
     split: str = ""

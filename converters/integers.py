@@ -1,0 +1,88 @@
+"""Integers into a TFLite file: each float matrix of its Linears that lies on a grid of the recipe becomes the recipe's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+from torch import nn
+
+from converters.linear import Held, held, matrix
+from edgevit.errors import EdgevitError
+
+WEIGHTS = 1
+"""Which input of a FULLY_CONNECTED they are."""
+
+
+def store(model: nn.Module, path: Path) -> None:
+    """Put the integers of the Linears of `model` into the file, which was converted from their dequantized floats.
+
+    A matrix is found by its floats, bit for bit. Raises EdgevitError where one is not there: the converter changed it.
+    """
+    wanted = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and (found := held(module)):
+            wanted[matrix(module).numpy().tobytes()] = (name, found)
+    file = flatbuffer_utils.read_model(str(path))
+    places = [(graph, tensor, _content(file, tensor)) for graph in file.subgraphs for tensor in _weights(file, graph)]
+    for graph, tensor, floats in places:
+        if floats in wanted:
+            _put(file, graph, tensor, wanted[floats][1])
+    stored = {floats for _, _, floats in places}
+    if lost := [name for floats, (name, found) in wanted.items() if floats not in stored and found.integers.any()]:
+        raise EdgevitError(f"TFLite's converter changed the weights of {', '.join(lost)[:200]}")
+    flatbuffer_utils.write_model(file, str(path))
+
+
+def _weights(file: Any, graph: Any) -> list[Any]:
+    """The tensors that Linears, and nothing else, read as their weights."""
+    read = {int(o.inputs[WEIGHTS]) for o in graph.operators if _is_linear(file, o)}
+    elsewhere = {
+        int(t) for o in graph.operators for i, t in enumerate(o.inputs) if not (_is_linear(file, o) and i == WEIGHTS)
+    }  # fmt: skip
+    return [graph.tensors[i] for i in sorted(read - elsewhere)]
+
+
+def _content(file: Any, tensor: Any) -> bytes:
+    data = file.buffers[tensor.buffer].data
+    return b"" if data is None else bytes(data)
+
+
+def _is_linear(file: Any, operator: Any) -> bool:
+    code = file.operatorCodes[operator.opcodeIndex]
+    return max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.FULLY_CONNECTED
+
+
+def _put(file: Any, graph: Any, tensor: Any, found: Held) -> None:
+    tensor.type = schema.TensorType.INT4 if found.bits == 4 else schema.TensorType.INT8
+    file.buffers[tensor.buffer].data = np.frombuffer(packed(found.integers.numpy(), found.bits), np.uint8)
+    scale = found.scale.numpy()
+    tensor.quantization = schema.QuantizationParametersT()
+    if scale.shape[1] == 1:
+        tensor.quantization.scale, tensor.quantization.zeroPoint = scale[:, 0], np.zeros(len(scale), np.int64)
+        return
+    groups = schema.BlockwiseQuantizationT()
+    groups.scales, groups.zeroPoints, groups.blockSize = len(graph.tensors), -1, found.integers.shape[1] // scale.shape[1]
+    scales = schema.TensorT()
+    scales.name, scales.shape, scales.type = tensor.name + b"_scales", list(scale.shape), schema.TensorType.FLOAT16
+    scales.buffer = _buffer(file, scale.astype(np.float16).tobytes())
+    graph.tensors.append(scales)
+    tensor.quantization.detailsType, tensor.quantization.details = schema.QuantizationDetails.BlockwiseQuantization, groups
+
+
+def _buffer(file: Any, content: bytes) -> int:
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    file.buffers.append(buffer)
+    return len(file.buffers) - 1
+
+
+def packed(integers: np.ndarray, bits: int) -> bytes:
+    """int8 as they are; of 4 bits two in a byte, the first in its low half."""
+    if bits == 8:
+        return integers.tobytes()
+    halves = integers.astype(np.uint8).reshape(-1) & 0xF
+    return bytes(halves[::2] | halves[1::2] << 4)

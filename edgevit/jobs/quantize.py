@@ -1,0 +1,67 @@
+"""A checkpoint and a recipe to integers or palettes, once for all targets."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from edgevit import artifact as artifacts
+from edgevit import checkpoint as checkpoints
+from edgevit.data import unlabelled
+from edgevit.data.loading import Loader
+from edgevit.errors import BadInput, EdgevitError, QuantizeFailed
+from edgevit.jobs.answers import BATCH, images
+from edgevit.types import Calibration, Checkpoint, Progress, QuantRecipe
+
+
+def quantize(checkpoint: Path, recipe: QuantRecipe, calibration: Calibration | None, into: Path, progress: Progress) -> int:
+    """Write what `recipe` makes of the checkpoint into `into`; how many images it looked at. Raises BadInput, QuantizeFailed."""
+    import torch
+
+    from quantize.apply import quantized
+
+    record, model = checkpoints.load(checkpoint)
+    seen = torch.from_numpy(_normalised(record, calibration, progress)) if calibration else None
+    try:
+        quantized(model, recipe, seen, progress).save(into / artifacts.QUANTIZED)
+    except EdgevitError:
+        raise
+    except Exception as error:
+        raise QuantizeFailed(f"{type(error).__name__}: {error}") from error
+    return 0 if seen is None else len(seen)
+
+
+def identity(checkpoint: Path, calibration: Calibration, progress: Progress) -> str:
+    """sha256 of the calibration images as they reach the model."""
+    return hashlib.sha256(_normalised(checkpoints.read(checkpoint), calibration, progress).tobytes()).hexdigest()
+
+
+def _normalised(record: Checkpoint, calibration: Calibration, progress: Progress) -> np.ndarray:
+    """The calibration images (n, 3, H, W). Raises BadInput where they are too much alike to learn from."""
+    source, labelled = _source(record, calibration)
+    chosen = _spread(len(source.images), calibration.images)
+    taken = Loader(source.images.take(chosen), record.preprocess, calibration.data.on_bad)
+    parts, classes = zip(*taken.normalised(BATCH, progress, "reading images to calibrate on"), strict=True)
+    found = np.concatenate(parts)
+    if not np.isfinite(found).all():
+        raise BadInput(f"{calibration.data.spec}: an image to calibrate on holds no numbers")
+    if labelled and len(record.labels) > 1 and len(set(np.concatenate(classes).tolist())) == 1:
+        raise BadInput(f"{calibration.data.spec}: all images to calibrate on are of one class", "take some of every class")
+    return found
+
+
+def _source(record: Checkpoint, calibration: Calibration) -> tuple[Loader, bool]:
+    """All images that are meant, and whether their classes are known."""
+    spec = calibration.data.spec
+    if unlabelled.recognises(spec):
+        seed, held_out = (record.train.seed, record.train.held_out) if record.train else (0, 0.2)
+        train, _ = unlabelled.open_unlabelled(spec, seed, held_out)
+        return Loader(train, record.preprocess, calibration.data.on_bad), False
+    return images(record, calibration.data), True
+
+
+def _spread(there: int, wanted: int) -> list[int]:
+    """`wanted` places among `there`, evenly."""
+    return sorted({round(i) for i in np.linspace(0, there - 1, min(wanted, there))})
