@@ -58,7 +58,7 @@ def make_ours(model: str, size: Size, name: str, out: Path) -> None:
     torch.manual_seed(0)
     vit = ViT(config(model, size, 1000)).eval().requires_grad_(False)
     vit.head.weight.normal_(std=0.02)  # type: ignore[operator,union-attr]
-    apply(vit, quantize.get(recipe), targets.get(target).activations)
+    apply(vit, quantize.get(recipe), "dynamic" in targets.get(target).activations)
     made = converters.convert(targets.get(target).converter, vit, quantize.get(recipe), torch.randn(1, 3, *size), out, silent)
     (out / made.file).rename(out / f"{name}{Path(made.file).suffix}")
     print(f"{made.delegation.subgraphs} subgraph, {made.delegation.inside} nodes inside, {made.delegation.outside} outside")

@@ -40,7 +40,7 @@ def convert(args: argparse.Namespace, without: str, into: Path) -> None:
     torch.manual_seed(0)
     vit = ViT(config(args.model, size, 1000)).eval().requires_grad_(False)
     vit.head.weight.normal_(std=0.02)  # type: ignore[operator,union-attr]
-    apply(vit, quantize.get(args.recipe), target.activations)
+    apply(vit, quantize.get(args.recipe), "dynamic" in target.activations)
     made = converters.convert(target.converter, vit, quantize.get(args.recipe), torch.randn(1, 3, *size), into, silent)
     found = made.delegation
     print(f"SHARE {found.subgraphs} subgraphs, {found.inside} inside, {found.outside} outside")

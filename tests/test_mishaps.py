@@ -103,7 +103,10 @@ def test_a_wrong_artifact_is_kept_to_be_looked_at(mishaps: Mishaps) -> None:
 
 
 STOPS = {
-    "QUANTIZE_FAILED": [("quantize.apply:apply:1:import-error", "ImportError"), ("quantize.apply:apply:1:abort", "SIGABRT")],
+    "QUANTIZE_FAILED": [
+        ("quantize.apply:quantized:1:import-error", "ImportError"),
+        ("quantize.apply:quantized:1:abort", "SIGABRT"),
+    ],
     "CONVERT_FAILED": [("converters.null:halfway:1:import-error", "ImportError"), ("converters.null:halfway:1:abort", "SIGABRT")],
     "LOAD_FAILED": [("targets.null:load:1:import-error", "ImportError"), ("targets.null:load:1:abort", "SIGABRT")],
     "RUN_FAILED": [("targets.null:answered:1:import-error", "ImportError"), ("targets.null:answered:2:abort", "SIGABRT")],
@@ -117,11 +120,12 @@ def test_the_outcome_names_the_stage_that_stopped(
 ) -> None:
     if "quantize" in mishap and targets.missing(targets.get("null") if "null" in targets.NAMES else targets.get("executorch")):
         pytest.skip("torchao is not installed")
-    arguments = ("export", checkpoint, "--target", "null", "--recipe", "fp32", "--out", tmp_path / "out", "--json")
+    recipe = "int8" if "quantize" in mishap else "fp32"
+    arguments = ("export", checkpoint, "--target", "null", "--recipe", recipe, "--out", tmp_path / "out", "--json")
     ran = run_cli(*arguments, env=sabotage(mishap))
     (found,) = json.loads(ran.stdout)
     assert (ran.returncode, found["outcome"]) == (1, outcome) and words in found["reason"], found
-    assert os.listdir(tmp_path / "out") == [".null-fp32.log"] and "Traceback" not in ran.stderr
+    assert os.listdir(tmp_path / "out") == [f".null-{recipe}.log"] and "Traceback" not in ran.stderr
 
 
 def test_a_model_in_pieces_is_an_outcome(run_cli: RunCli, sabotage: Sabotage, checkpoint: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+import quantize
 import targets
 from edgevit import pipeline
 from edgevit.errors import BadInput, NotInstalled
@@ -82,7 +83,7 @@ def test_a_checkpoint_that_merges_keeps_its_merges() -> None:
 def test_what_merges_may_answer_otherwise_and_compute_no_worse(target: str, recipe: str, wider: bool) -> None:
     """A file must still compute its own function; in half precision alone a rank may fall the other way."""
     place = targets.get(target)
-    plain, merged = (targets.tolerance(place, recipe, merges) for merges in (False, True))
+    plain, merged = (targets.tolerance(place, quantize.get(recipe), merges) for merges in (False, True))
     assert plain == place.recipes[recipe]
     assert merged.drop > plain.drop and merged.agreement < plain.agreement
     assert (merged.relative_error > plain.relative_error) == wider

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+import quantize
+import targets
 from edgevit import artifact as artifacts
 from edgevit import cache as caches
 from edgevit import checkpoint as checkpoints
@@ -110,7 +112,9 @@ def counted(checkpoint: Path, images: Path, monkeypatch: pytest.MonkeyPatch, tmp
     cache = Cache(tmp_path / "stages", 1_000_000, said.append)
     cache.stages.mkdir()
 
-    def run(model: Path = checkpoint, identity: str = "images", recipe: str = "fp32", file: bytes = b"model") -> Any:
+    def run(
+        model: Path = checkpoint, identity: str = "images", recipe: str = "fp32", file: bytes = b"model", quantizes: bool = False
+    ) -> Any:
         started: list[str] = []
 
         def child(self: object, job: str, returns: type, progress: object, into: Path, **given: object) -> Any:
@@ -121,20 +125,25 @@ def counted(checkpoint: Path, images: Path, monkeypatch: pytest.MonkeyPatch, tmp
         monkeypatch.setattr(stage.Children, "run", child)
         source = checkpoints.read(model)
         stages = reuse.Stages(source, DataChoice("x", "all", "refuse"), cache, source.weights_sha256, identity)
-        blank = Artifact("tflite", recipe, Outcome.PASS, config=source.config, sha256=file.hex())
-        for number, do in enumerate((stages.convert, stages.check)):
-            places = [tmp_path / f"{name}{number}" for name in ("references", "into")]
-            for place in places:
-                shutil.rmtree(place, ignore_errors=True)
-                place.mkdir()
-            do(blank, *places, silent, stage.Children())
+        made = quantize.get(recipe)
+        blank = Artifact("tflite", recipe, Outcome.PASS, quantization=made, config=source.config, sha256=file.hex())
+        places = [tmp_path / name for name in ("references", "converted", "checked", "quantized")]
+        for place in places:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+        references, converted, checked, quantized = places
+        if quantizes:
+            stages.quantize(made, None, quantized, silent)
+        stages.convert(blank, quantized / "left" if quantizes else None, references, converted, silent, stage.Children())
+        stages.check(blank, references, checked, silent, stage.Children())
         return started
 
     return run
 
 
 def _values(job: str) -> object:
-    return Exported("left", Delegation(), ()) if job.endswith("convert") else CheckResult(Outcome.PASS, "", 1, 1, 1, 1, 0, "host")
+    found = {"convert": Exported("left", Delegation(), ()), "quantize": 0}
+    return found.get(job.rpartition(":")[2], CheckResult(Outcome.PASS, "", 1, 1, 1, 1, 0, where="host"))
 
 
 BOTH = ["convert", "check"]
@@ -143,6 +152,12 @@ BOTH = ["convert", "check"]
 def test_what_changes_nothing_starts_nothing(counted: Any, checkpoint: Path, tmp_path: Path) -> None:
     assert counted() == BOTH and counted() == []
     assert counted(shutil.copytree(checkpoint, tmp_path / "moved")) == []
+
+
+def test_what_a_recipe_made_is_kept_and_another_conversion_follows_from_it(counted: Any) -> None:
+    assert counted(recipe="int8", quantizes=True) == ["quantize", *BOTH] and counted(recipe="int8", quantizes=True) == []
+    assert counted(recipe="int4-g32", quantizes=True)[0] == "quantize"
+    assert counted(recipe="int8", quantizes=True, file=b"others") == ["check"], "its integers are those of the first"
 
 
 def test_other_images_another_recipe_another_file(counted: Any) -> None:
@@ -170,9 +185,7 @@ def test_another_number_of_threads_and_another_target_record(counted: Any, monke
     counted()
     monkeypatch.setenv("OMP_NUM_THREADS", "77")
     assert counted() == BOTH
-    import targets
-
-    changed = dataclasses.replace(targets.get("tflite"), activations=False)
+    changed = dataclasses.replace(targets.get("tflite"), activations=())
     monkeypatch.setattr(targets, "get", lambda name: changed)
     assert counted() == BOTH
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from edgevit.checks.statistics import allowed
-from edgevit.types import CheckResult, Outcome, Tolerance
+from edgevit.checks.statistics import allowed, change, mcnemar, visible
+from edgevit.types import CheckResult, Damage, Outcome, Paired, Tolerance
+
+FIVE, WORST = 5, 10
 
 
 def relative_error(logits: np.ndarray, reference: np.ndarray) -> float:
@@ -26,8 +30,9 @@ def compare(
     golden_error: float,
     tolerance: Tolerance,
     where: str,
+    labels: Sequence[str] = (),
 ) -> CheckResult:
-    """`logits` (N, classes) of the artifact, `reference` of the checkpoint, the true `classes` (N).
+    """`logits` (N, classes) of the artifact, `reference` of the checkpoint, the true `classes` (N) and what they are called.
 
     An image whose logits are no numbers has no answer: it is neither right nor the same as anything.
     """
@@ -52,5 +57,40 @@ def compare(
         agreement=1 - differing / n,
         images=n,
         relative_error=golden_error,
+        paired=_paired(logits, reference, classes, labels),
         where=where,
     )
+
+
+def _paired(logits: np.ndarray, reference: np.ndarray, classes: np.ndarray, labels: Sequence[str]) -> Paired:
+    ours, theirs = _answers(logits, -1) == classes, _answers(reference, -2) == classes
+    lost, won = ~ours & theirs, ours & ~theirs
+    n, worse, better = len(classes), int(lost.sum()), int(won.sum())
+    low, high = change(int((ours & theirs).sum()), worse, better, int((~ours & ~theirs).sum()))
+    top5, reference_top5 = (_top5(x, classes) if x.shape[1] > FIVE else None for x in (logits, reference))
+    return Paired(
+        worse,
+        better,
+        mcnemar(worse, better),
+        low,
+        high,
+        visible(worse, better, n),
+        top5,
+        reference_top5,
+        _damage(lost, won, classes, labels),
+    )
+
+
+def _top5(logits: np.ndarray, classes: np.ndarray) -> float:
+    whole = np.isfinite(logits).all(1)
+    own = np.take_along_axis(logits, classes[:, None].astype(np.int64), 1)
+    return float((whole & ((logits > own).sum(1) < FIVE)).mean())
+
+
+def _damage(lost: np.ndarray, won: np.ndarray, classes: np.ndarray, labels: Sequence[str]) -> tuple[Damage, ...]:
+    found = []
+    for number in np.unique(classes[lost | won]).tolist():
+        own = classes == number
+        name = labels[number] if number < len(labels) else str(number)
+        found.append(Damage(name, int(own.sum()), int(lost[own].sum()), int(won[own].sum())))
+    return tuple(sorted(found, key=lambda damage: (damage.won - damage.lost, damage.label))[:WORST])

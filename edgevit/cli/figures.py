@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevit.types import Artifact, EvalResult, Latency, Outcome, Profile
+from edgevit.types import Artifact, EvalResult, Latency, Outcome, Paired, Profile
 
 ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "diff", "same", "error", "outside", "run on")
 
@@ -49,6 +49,7 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
         notes.append(
             f"top-1 and answers on {', '.join(map(str, sorted(counts)))} images{of}, beside the checkpoint on the same ones"
         )
+    notes += [f"{a.name}: {parted(a.paired, a.images)}" for a in artifacts if a.paired and a.paired.lost + a.paired.won]
     if whose := [a.name for a in artifacts if a.same_integers]:
         notes.append(f"same integers as the recipe's, looked up in the file: {', '.join(whose)}")
     if whose := [f"{a.name} ({', '.join(a.reused)})" for a in artifacts if a.reused]:
@@ -57,6 +58,18 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
     for runtime in sorted({f"{a.where}: {a.runtime}" for a in artifacts if a.runtime and a.where != "none"}):
         notes.append(f"run on {runtime}")
     return notes
+
+
+def parted(paired: Paired, images: int) -> str:
+    """Where right answers part from the checkpoint's, and what so many images can tell of it."""
+    low, high = (f"{100 * end:+.2f}" for end in (paired.low, paired.high))
+    top5 = ""
+    if paired.top5 is not None and paired.reference_top5 is not None:
+        top5 = f"; top-5 {100 * paired.top5:.2f} for {100 * paired.reference_top5:.2f}"
+    return (
+        f"{paired.lost} right answers lost, {paired.won} won: p = {paired.p:.2g} (McNemar, exact), 95 % interval of the change "
+        f"{low} to {high} points{top5}; {images} images cannot show a change under {100 * paired.visible:.2g} points"
+    )
 
 
 REWRITE_COLUMNS = ("rewrite", "parts", "float64", "float32", "in place of")

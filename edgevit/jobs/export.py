@@ -186,7 +186,7 @@ def _compared(
         raise BadInput(f"the images of {artifact.data} changed while they were read")
     assert artifact.tolerance
     error = relative_error(answered, alike)
-    result = compare(logits, expected["logits"], classes, error, artifact.tolerance, runner.where)
+    result = compare(logits, expected["logits"], classes, error, artifact.tolerance, runner.where, artifact.labels)
     cost = relative_error(answered, golden.logits) if quantizes(artifact) else None
     result = dataclasses.replace(result, quantization_error=cost, skipped=tuple(sorted(chosen.skipped)), split=chosen.split)
     return result, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32))

@@ -61,7 +61,7 @@ def _unmeasured(artifact: Artifact, stopped: Stopped) -> Artifact:
     """The record without the figures that it held: they are of another time."""
     return dataclasses.replace(
         artifact, outcome=stopped.outcome, reason=stopped.error.message, top1=None, reference_top1=None, agreement=None, images=0,
-        skipped=(), relative_error=None, quantization_error=None, same_integers=None, where="none",
+        skipped=(), relative_error=None, quantization_error=None, paired=None, same_integers=None, where="none",
     )  # fmt: skip
 
 

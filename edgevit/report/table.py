@@ -131,13 +131,23 @@ def _change(top1: float, reference: float | None) -> Line:
 def _agreement(artifact: Artifact) -> tuple[Line, ...]:
     if artifact.agreement is None:
         return _none(artifact)
-    return Line(words.percent(artifact.agreement)), Line(f"of {words.counted(artifact.images, 'image')}", "figure")
+    lines = [Line(words.percent(artifact.agreement)), Line(f"of {words.counted(artifact.images, 'image')}", "figure")]
+    if paired := artifact.paired:
+        lines.append(Line(f"right answers: {paired.lost:,} lost, {paired.won:,} won", "figure"))
+        lines.append(Line(f"McNemar p = {paired.p:.2g}", "figure"))
+        lines.append(Line(f"a change under {100 * paired.visible:.2g} points cannot show", "figure"))
+    return tuple(lines)
 
 
 def _relative_error(artifact: Artifact) -> tuple[Line, ...]:
     if artifact.relative_error is None:
         return _none(artifact)
-    beside = [Line("of the merged model", "figure")] if artifact.merges else []
+    parts = [
+        word for word, holds in (("merged", artifact.merges), ("quantized", artifact.quantization_error is not None)) if holds
+    ]
+    beside = [Line(f"of the {' and '.join(parts)} model", "figure")] if parts else []
+    if artifact.quantization_error is not None:
+        beside.append(Line(f"of the checkpoint {words.relative(artifact.quantization_error)}", "figure"))
     return (Line(words.relative(artifact.relative_error)), *beside)
 
 

@@ -1,5 +1,6 @@
 """The nouns that every room shares. Standard library only, so that importing them costs nothing."""
 
+from edgevit.types.accuracy import Damage, Paired
 from edgevit.types.deploy import (
     Artifact,
     Delegation,
@@ -43,6 +44,7 @@ __all__ = [
     "Checkpoint",
     "ClassScore",
     "Confused",
+    "Damage",
     "DataChoice",
     "Delegation",
     "Distances",
@@ -59,6 +61,7 @@ __all__ = [
     "Merge",
     "OperatorTime",
     "Outcome",
+    "Paired",
     "Picture",
     "Positions",
     "Prediction",

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgevit.types.accuracy import Paired
 from edgevit.types.model import Merge, Preprocess, ViTConfig
 from edgevit.types.quant import QuantRecipe
 
@@ -153,6 +154,7 @@ class Artifact:
     """Images that could not be read and that the user let go."""
     relative_error: float | None = None
     quantization_error: float | None = None
+    paired: Paired | None = None
     same_integers: bool | None = None
     split: str = ""
     """Which images of `data` they were: `held-out`, `train`, `test` or `all`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from edgevit.types.accuracy import Paired
 from edgevit.types.deploy import Artifact, Outcome
 from edgevit.types.look import Gallery
 from edgevit.types.train import Checkpoint
@@ -79,6 +80,7 @@ class CheckResult:
     images: int = 0
     relative_error: float | None = None
     quantization_error: float | None = None
+    paired: Paired | None = None
     where: str = "none"
     skipped: tuple[str, ...] = ()
     split: str = ""

@@ -10,7 +10,7 @@ import pytest
 
 from edgevit.checks.accuracy import compare, relative_error
 from edgevit.checks.integers import absent
-from edgevit.checks.statistics import allowed
+from edgevit.checks.statistics import allowed, change, mcnemar, visible
 from edgevit.types import Outcome, Tolerance
 
 TOLERANCE = Tolerance(relative_error=0.1, drop=0.005, agreement=0.99)
@@ -88,3 +88,51 @@ def test_an_image_without_numbers_is_a_wrong_answer_whatever_its_class(classes: 
     assert result.outcome is Outcome.WRONG_ANSWERS and "4 of 1000 images get no numbers" in result.reason
     assert (result.top1, result.agreement) == (0.996, 0.996)
     assert compare(logits, logits, classes, 0.0, TOLERANCE, "host").agreement == 0.996
+
+
+def test_integers_of_four_bits_are_found_as_each_back_end_packs_them(tmp_path: Path) -> None:
+    matrix = np.random.default_rng(0).integers(-7, 8, (6, 64), np.int8)
+    low_first = [(int(a) & 15) | (int(b) & 15) << 4 for a, b in matrix.reshape(-1, 2)]
+    eight_more = [(int(a) + 8) | (int(b) + 8) << 4 for a, b in matrix.reshape(-1, 2)]
+    for name, content in (("signed", low_first), ("offset", eight_more)):
+        (tmp_path / name).write_bytes(b"before" + bytes(content) + b"behind")
+        assert absent(tmp_path / name, {"fc1": matrix}) == []
+        changed = matrix.copy()
+        changed[5, 63] = -changed[5, 63] or 1
+        assert absent(tmp_path / name, {"fc1": changed}) == ["fc1"]
+
+
+def test_mcnemar_is_the_binomial_test() -> None:
+    """Values of scipy.stats.binomtest(lost, lost + won)."""
+    scipy = pytest.importorskip("scipy.stats")
+    for lost, won in ((0, 0), (5, 0), (6, 0), (3, 9), (12, 11), (40, 15)):
+        expected = scipy.binomtest(lost, lost + won).pvalue if lost + won else 1.0
+        assert mcnemar(lost, won) == pytest.approx(expected)
+        assert mcnemar(won, lost) == mcnemar(lost, won)
+
+
+def test_the_interval_of_a_paired_change_is_newcombes() -> None:
+    """The example of Newcombe 1998, Statistics in Medicine 17, 2635, by method 10: his difference is the other way round."""
+    assert change(both=36, lost=2, won=12, neither=0) == (pytest.approx(0.0569, abs=1e-4), pytest.approx(0.3404, abs=1e-4))
+    assert change(both=36, lost=12, won=2, neither=0) == (pytest.approx(-0.3404, abs=1e-4), pytest.approx(-0.0569, abs=1e-4))
+
+
+def test_what_a_set_can_show() -> None:
+    assert visible(0, 0, 1000) == 0.006, "six against none: 2 / 2^6 is under 5 %"
+    assert visible(20, 20, 1000) > visible(3, 3, 1000) >= 0.006
+    assert visible(0, 0, 5) == 1.0
+
+
+def test_lost_and_won_answers_are_told_apart(classes: np.ndarray) -> None:
+    ours, theirs = classes.copy(), classes.copy()
+    ours[:7] = (classes[:7] + 1) % 10  # lost
+    theirs[7:9] = (classes[7:9] + 1) % 10  # won
+    both = slice(9, 12)
+    ours[both], theirs[both] = (classes[both] + 1) % 10, (classes[both] + 2) % 10  # wrong, each in its way
+    found = compare(_logits(ours), _logits(theirs), classes, 0.01, TOLERANCE, "host", [f"class {i}" for i in range(10)]).paired
+    assert found and (found.lost, found.won, found.p) == (7, 2, mcnemar(7, 2))
+    assert found.low < -0.005 < found.high and found.top5 is not None
+    assert sum(d.lost for d in found.damage) == 7 and sum(d.won for d in found.damage) == 2
+    first = found.damage[0]
+    assert first.label.startswith("class ") and first.images == int((classes == int(first.label[6:])).sum())
+    assert [d.won - d.lost for d in found.damage] == sorted(d.won - d.lost for d in found.damage)

@@ -11,7 +11,7 @@ from torch import nn
 
 import converters
 import quantize
-from converters.linear import after_affine, centred, dequantized, rows, scaled
+from converters.linear import after_affine, centred, dequantized, held, rows, scaled
 from converters.rewrite.activations import TANH_GELU
 from converters.rewrite.norms import SpeltNorm
 from converters.rewrite.parts import Authored
@@ -20,7 +20,8 @@ from edgevit.errors import EdgevitError
 from edgevit.types import Merge, ViTConfig
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
-from quantize.apply import apply, integers
+from quantize.apply import apply
+from quantize.quantized import linears
 from targets import all_targets
 
 LISTS = sorted({target.converter for target in all_targets()})
@@ -67,16 +68,20 @@ def test_same_function(converter: str, variant: ViTConfig) -> None:
     assert torch.equal(vit(one), expected), "the checkpoint's own model was changed"
 
 
+def integers(model: nn.Module) -> list[torch.Tensor]:
+    return [found.integers for _, linear in linears(model) if (found := held(linear))]
+
+
 @pytest.mark.parametrize("converter", LISTS)
 def test_integers_survive(converter: str, variant: ViTConfig) -> None:
     skip_unmerged(converter, variant)
     vit, one = noisy(variant), image(variant)
-    apply(vit, quantize.get("int8"), activations=False)
+    apply(vit, quantize.get("int8"), dynamic=False)
     expected = vit(one)
     authored, _ = rewritten(vit, exact(converter), image(variant))
     assert (authored(one) - expected).norm() <= 1e-5 * expected.norm()
-    before = torch.cat([q.flatten() for q in integers(vit).values()]).sort().values
-    after = torch.cat([q.flatten() for q in integers(authored).values()]).sort().values
+    before = torch.cat([q.flatten() for q in integers(vit)]).sort().values
+    after = torch.cat([q.flatten() for q in integers(authored)]).sort().values
     assert torch.equal(before, after)
 
 
@@ -152,7 +157,7 @@ def test_cut_and_scaled_linears(quantized: bool) -> None:
     torch.manual_seed(1)
     linear, x = nn.Linear(8, 6).requires_grad_(False), torch.randn(4, 8)
     if quantized:
-        apply(nn.Sequential(linear), quantize.get("int8"), activations=False)
+        apply(nn.Sequential(linear), quantize.get("int8"), dynamic=False)
     expected = linear(x)
     assert torch.allclose(rows(linear, 2, 5)(x), expected[:, 2:5], atol=1e-6)
     assert torch.allclose(scaled(linear, 0.3)(x), 0.3 * expected, atol=1e-6)
@@ -180,7 +185,7 @@ def test_what_is_left_of_a_norm(converter: str, quantized: bool) -> None:
     """All of it, where it could only go into integers, or would cost them accuracy."""
     vit = noisy()
     if quantized:
-        apply(vit, quantize.get("int8"), activations=True)
+        apply(vit, quantize.get("int8"), dynamic=True)
     authored, _ = rewritten(vit, rewrites(converter), image(vit.config))
     norms = [module for module in authored.modules() if isinstance(module, SpeltNorm)]
     assert len(norms) == 2 * vit.config.depth + 1

@@ -48,7 +48,7 @@ def made(variants: dict[str, ViTConfig], tmp_path_factory: pytest.TempPathFactor
         key = (kind, converter, recipe)
         if key not in found:
             into, chosen = tmp_path_factory.mktemp("made"), quantize.get(recipe)
-            model = apply(noisy(variants[kind]), chosen, activations=False)
+            model = apply(noisy(variants[kind]), chosen, dynamic=False)
             images = torch.randn(1, 3, *variants[kind].image_size)
             exported = convert(converter, model, chosen, images, into, silent)
             found[key] = exported, into / exported.file

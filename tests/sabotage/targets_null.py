@@ -23,7 +23,7 @@ TARGET = Target(
         "int8": Tolerance(0.5, 0.5, 0.5),
     },
     max_subgraphs=1,
-    activations=False,
+    activations=(),
     needs=(Library("torchao", "executorch"),),
 )
 

@@ -22,8 +22,10 @@ pytest.importorskip("torchao")
 import converters  # noqa: E402
 import quantize  # noqa: E402
 import targets  # noqa: E402
+from converters.linear import held  # noqa: E402
 from edgevit.checks import integers  # noqa: E402
 from quantize import apply as quantizing  # noqa: E402
+from quantize.quantized import linears  # noqa: E402
 from targets.mil import ane, package  # noqa: E402
 
 mil = pytest.importorskip("coremltools.converters.mil.mil")
@@ -112,7 +114,7 @@ def vit(shape: ViTConfig) -> ViT:
 
 def made(target: str, recipe: str, shape: ViTConfig, into: Path) -> tuple[Path, ViT, torch.Tensor]:
     place, model, images = targets.get(target), vit(shape), torch.randn(2, 3, *shape.image_size)
-    quantizing.apply(model, quantize.get(recipe), place.activations)
+    quantizing.apply(model, quantize.get(recipe), "dynamic" in place.activations)
     exported = converters.convert(place.converter, model, quantize.get(recipe), images, into, silent)
     return into / exported.file, model, images
 
@@ -132,7 +134,7 @@ def test_the_layout_of_the_neural_engine_keeps_to_the_rules(recipe: str, shape: 
     assert counted and counted.outside == 0 and counted.inside and counted.inside > 50, counted
     got, wanted = targets.load("coreml-ane", file)(images.numpy()), model(images).numpy()
     assert np.linalg.norm(got - wanted) < 0.01 * np.linalg.norm(wanted)
-    matrices = {name: matrix.numpy() for name, matrix in quantizing.integers(model).items()}
+    matrices = {name: found.integers.numpy() for name, linear in linears(model) if (found := held(linear))}
     assert integers.absent(file, matrices) == [] and len(matrices) == (9 if recipe == "int8" else 0)
     stored = [kind for kind in kinds(file) if kind == "constexpr_affine_dequantize"]
     assert len(stored) == (2 * 6 + 1 if recipe == "int8" else 0), "q, k, v, proj, fc1, fc2 of each block and the head alone"
