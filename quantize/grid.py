@@ -14,7 +14,7 @@ SHRINK = torch.linspace(1.0, 0.5, 26)
 """Shares of the largest weight that are tried for the end of a scale: a few clipped weights may let all others be finer."""
 SMALLEST = 2.0**-14
 """Of a group's scale: the least normal float16."""
-ROUNDS = 40
+ROUNDS, BINS = 20, 1024
 """Of k-means."""
 
 
@@ -97,29 +97,60 @@ def _held(scale: Tensor, form: Weights) -> Tensor:
 
 
 def _colours(weight: Tensor, count: int, importance: Tensor | None) -> Tensor:
-    """Centres of the weighted k-means of all weights (Lloyd 1982): in one dimension clusters are runs of the sorted ones."""
+    """Centres of the weighted k-means of all weights. In one dimension clusters are runs of the sorted weights.
+
+    The best runs of a histogram's bins, and from there Lloyd's rounds over the weights themselves.
+    """
     values, order = weight.flatten().sort()
     mass = torch.ones_like(weight) if importance is None else importance.expand_as(weight).clamp_min(1e-12)
-    mass = mass.flatten()[order].double()
-    total, moment = (torch.cat([torch.zeros(1, dtype=torch.double), x.cumsum(0)]) for x in (mass, mass * values))
-    centres = _spread(values, mass, count)
+    sums = _Sums.of(values.double(), mass.flatten()[order].double())
+    bins = torch.cat(
+        [torch.linspace(0, 1, BINS // 2) * (values[-1] - values[0]) + values[0], values[:: len(values) * 2 // BINS + 1]]
+    )
+    edges = torch.searchsorted(values, bins.sort().values).unique()
+    edges = torch.cat([torch.tensor([0]), edges[edges > 0], torch.tensor([len(values)])]).unique()
+    ends = edges[_best_runs(sums, edges, count)]
     for _ in range(ROUNDS):
-        ends = torch.searchsorted(values, (centres[1:] + centres[:-1]) / 2)
-        ends = torch.cat([torch.tensor([0]), ends, torch.tensor([len(values)])])
-        inside = total[ends].diff()
-        means = (moment[ends].diff() / inside.clamp_min(1e-30)).float()
-        centres = torch.where(inside > 0, means, centres).sort().values
-    return centres
+        centres = sums.means(ends)
+        ends = torch.cat([ends[:1], torch.searchsorted(values, (centres[1:] + centres[:-1]).float() / 2), ends[-1:]])
+    colours = sums.means(ends).float()
+    return torch.cat([colours, colours[-1:].expand(count - len(colours))])
 
 
-def _spread(values: Tensor, mass: Tensor, count: int) -> Tensor:
-    """Where to begin: by the cube root of the density, which many fine clusters of least error follow (Panter and Dite 1951)."""
-    bins = 1024
-    low, high = float(values[0]), float(values[-1])
-    if high <= low:
-        return torch.full((count,), low)
-    places = ((values - low) / (high - low) * bins).long().clamp_max(bins - 1)
-    density = torch.zeros(bins, dtype=torch.double).index_add_(0, places, mass)
-    share = density.pow(1 / 3).cumsum(0)
-    wanted = (torch.arange(count) + 0.5) / count * share[-1]
-    return (low + (torch.searchsorted(share, wanted) + 0.5) / bins * (high - low)).float()
+@dataclass(frozen=True)
+class _Sums:
+    """Of the mass, the weighted values and their squares, up to each of the sorted values (n + 1)."""
+
+    mass: Tensor
+    first: Tensor
+    second: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor, mass: Tensor) -> _Sums:
+        none = torch.zeros(1, dtype=torch.double)
+        return cls(*(torch.cat([none, (mass * values**power).cumsum(0)]) for power in range(3)))
+
+    def means(self, ends: Tensor) -> Tensor:
+        """Of the runs between `ends`, without those that are empty."""
+        inside = self.mass[ends].diff()
+        return (self.first[ends].diff() / inside)[inside > 0]
+
+    def errors(self, edges: Tensor) -> Tensor:
+        """What is left of the squares around its mean, for each run from one of the edges (row) to a later one (column)."""
+        mass, first, second = (sums[edges][None] - sums[edges][:, None] for sums in (self.mass, self.first, self.second))
+        return torch.where(mass > 0, second - first.square() / mass.clamp_min(1e-300), torch.inf)
+
+
+def _best_runs(sums: _Sums, edges: Tensor, count: int) -> Tensor:
+    """Places in `edges` between which `count` runs leave the least error, all of it by dynamic programming (Bellman 1973)."""
+    errors = sums.errors(edges)
+    count = min(count, len(edges) - 1)
+    least, before = errors[0], []
+    for _ in range(count - 1):
+        found = (least[:, None] + errors).min(0)
+        least = found.values
+        before.append(found.indices)
+    ends = [len(edges) - 1]
+    for indices in reversed(before):
+        ends.append(int(indices[ends[-1]]))
+    return torch.tensor([0, *reversed(ends)])

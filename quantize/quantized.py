@@ -82,6 +82,8 @@ def _grid(kind: str, name: str, tensors: dict[str, Tensor], file: Path) -> Integ
     if other is None or not other.isfinite().all():
         raise DamagedFile(f"{file}: {name} has no scale")
     if kind == PLACES:
+        if int(places.max()) >= len(other):
+            raise DamagedFile(f"{file}: {name} has places outside its palette")
         return Palette(other)
     rows, columns = places.shape
     if other.dim() != 2 or len(other) != rows or columns % other.shape[1]:

@@ -82,11 +82,12 @@ def require_recipe(target: Target, recipe: QuantRecipe) -> None:
 
 
 def _nearest(target: Target, form: Weights) -> str:
-    """The form that the target holds in about as many bits, a smaller one before a larger, and of the same kind if it can be."""
+    """The form that the target holds in about as many bits, floats for floats, of the same kind if it can be."""
 
-    def distance(name: str) -> tuple[int, int, int, str]:
+    def distance(name: str) -> tuple[bool, int, bool, bool, int]:
         kind, bits, group = _parts(name)
-        return abs(bits - form.bits), kind != form.kind, abs(group - form.group), name
+        whole = (kind == "float") != (form.kind == "float")
+        return whole, abs(bits - form.bits), kind != form.kind, bits < form.bits, abs(group - form.group)
 
     return min(target.recipes, key=distance)
 
