@@ -17,7 +17,9 @@ from torchao.quantization.quantize_.workflows.intx.intx_unpacked_to_int8_tensor 
 from edgevit.errors import DamagedFile
 from quantize.grid import Integers, Palette
 
-INTEGERS, PLACES, SCALE, COLOURS, CHANGED = "integers", "places", "scale", "colours", "changed"
+INTEGERS = {"integers8": 127, "integers4": 7}
+"""The kinds of integers, and the largest of each."""
+PLACES, SCALE, COLOURS, CHANGED = "places", "scale", "colours", "changed"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Quantized:
         tensors = {f"{CHANGED}/{name}": value for name, value in self.changed.items()}
         for name, matrix in self.matrices.items():
             if isinstance(matrix.grid, Integers):
-                tensors |= {f"{INTEGERS}/{name}": matrix.places, f"{SCALE}/{name}": matrix.grid.scale}
+                kind = next(kind for kind, largest in INTEGERS.items() if largest == matrix.grid.largest)
+                tensors |= {f"{kind}/{name}": matrix.places, f"{SCALE}/{name}": matrix.grid.scale}
             else:
                 tensors |= {f"{PLACES}/{name}": matrix.places, f"{COLOURS}/{name}": matrix.grid.colours}
         safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
@@ -70,7 +73,7 @@ def read(file: Path, model: nn.Module) -> Quantized:
         kind, _, name = key.partition("/")
         if kind == CHANGED and others.get(name) == tensor.shape:
             found.changed[name] = tensor
-        elif kind in (INTEGERS, PLACES) and shapes.get(name) == tensor.shape:
+        elif kind in (*INTEGERS, PLACES) and shapes.get(name) == tensor.shape:
             found.matrices[name] = Matrix(tensor, _grid(kind, name, tensors, file))
         elif kind not in (SCALE, COLOURS):
             raise DamagedFile(f"{file}: {key} is of another model")
@@ -78,7 +81,7 @@ def read(file: Path, model: nn.Module) -> Quantized:
 
 
 def _grid(kind: str, name: str, tensors: dict[str, Tensor], file: Path) -> Integers | Palette:
-    places, other = tensors[f"{kind}/{name}"], tensors.get(f"{SCALE if kind == INTEGERS else COLOURS}/{name}")
+    places, other = tensors[f"{kind}/{name}"], tensors.get(f"{SCALE if kind in INTEGERS else COLOURS}/{name}")
     if other is None or not other.isfinite().all():
         raise DamagedFile(f"{file}: {name} has no scale")
     if kind == PLACES:
@@ -88,7 +91,9 @@ def _grid(kind: str, name: str, tensors: dict[str, Tensor], file: Path) -> Integ
     rows, columns = places.shape
     if other.dim() != 2 or len(other) != rows or columns % other.shape[1]:
         raise DamagedFile(f"{file}: {name} has scales of another matrix")
-    return Integers(other, 7 if int(places.abs().max()) <= 7 else 127, columns)
+    if int(places.abs().max()) > INTEGERS[kind]:
+        raise DamagedFile(f"{file}: {name} has integers beyond its bits")
+    return Integers(other, INTEGERS[kind], columns)
 
 
 def _tensor(matrix: Matrix, dynamic: bool) -> Tensor:

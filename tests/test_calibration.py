@@ -57,7 +57,7 @@ def test_images_that_it_is_checked_on_are_refused(source: Checkpoint) -> None:
 
 
 def test_images_are_spread_over_the_source_and_preprocessed(source: Checkpoint) -> None:
-    made = job._normalised(source, Calibration(DataChoice("digits", "train", "refuse"), 50), lambda *_: None)
+    made = job.calibration_images(source, Calibration(DataChoice("digits", "train", "refuse"), 50), lambda *_: None)
     assert made.shape == (50, 3, 32, 32) and made.dtype == np.float32
     assert job._spread(1000, 3) == [0, 500, 999]
     assert job._spread(2, 9) == [0, 1]
@@ -65,7 +65,7 @@ def test_images_are_spread_over_the_source_and_preprocessed(source: Checkpoint) 
 
 def test_images_of_another_size_and_without_classes_do(source: Checkpoint, tmp_path: Path) -> None:
     spec = folder(tmp_path, {"all": 3}, (57, 40))
-    made = job._normalised(source, Calibration(DataChoice(f"{spec}/all", "all", "refuse"), 50), lambda *_: None)
+    made = job.calibration_images(source, Calibration(DataChoice(f"{spec}/all", "all", "refuse"), 50), lambda *_: None)
     assert made.shape[1:] == (3, 32, 32)
 
 
@@ -81,7 +81,7 @@ def test_a_folder_to_learn_nothing_from_is_refused(
     place.mkdir()
     chosen = Calibration(DataChoice(folder(place, classes), "all", "refuse"), 50)
     with pytest.raises(BadInput, match=words):
-        job._normalised(source, chosen, lambda *_: None)
+        job.calibration_images(source, chosen, lambda *_: None)
 
 
 def test_one_class_alone_is_refused(source: Checkpoint, tmp_path: Path) -> None:
@@ -91,6 +91,6 @@ def test_one_class_alone_is_refused(source: Checkpoint, tmp_path: Path) -> None:
     )
     chosen = Calibration(DataChoice(str(tmp_path / "one.npz"), "train", "refuse"), 50)
     with pytest.raises(BadInput, match="all images to calibrate on are of one class"):
-        job._normalised(source, chosen, lambda *_: None)
+        job.calibration_images(source, chosen, lambda *_: None)
     whole = dataclasses.replace(chosen, data=DataChoice(str(tmp_path / "one.npz"), "held-out", "refuse"))
-    assert len(job._normalised(source, whole, lambda *_: None)) == 20
+    assert len(job.calibration_images(source, whole, lambda *_: None)) == 20

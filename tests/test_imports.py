@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from edgevit.cli import learn, look, show, weights, work  # noqa: F401  (they register their commands)
+from edgevit.cli import learn, look, mix, show, weights, work  # noqa: F401  (they register their commands)
 from edgevit.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +48,7 @@ FLOORS = (
 )
 """Rooms from the top floor to the cellar. An import goes to the own room or to a lower floor, never across or up."""
 
-TFLITE_FILES = ("converters.flatbuffer", "converters.products")
+TFLITE_FILES = ("converters.flatbuffer", "converters.integers", "converters.products")
 ONLY_IN = {
     "typer": ("edgevit.cli",),
     "rich": ("edgevit.cli",),

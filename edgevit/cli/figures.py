@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevit.types import Artifact, EvalResult, Latency, Outcome, Paired, Profile
+from edgevit.types import Analysis, Artifact, EvalResult, Latency, Outcome, Paired, Profile
 
 ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "diff", "same", "error", "outside", "run on")
 
@@ -119,6 +119,48 @@ def profile_rows(found: Profile) -> list[list[str]]:
 def profile_notes(found: Profile) -> list[str]:
     notes = [f"median of {found.runs} runs, whole: {found.whole:.3f} ms"]
     return notes + ["operators within the delegate were not traced: each of its calls is one"] * (not found.traced)
+
+
+DAMAGE_COLUMNS = ("layer", "KL", "flips", "kB", "raised: KL", "flips", "kB")
+MIX_COLUMNS = ("raised", "MB", "drop", "same", "keeps to it")
+MANY = 12
+"""Layers that a ranking names; --json and the picture have all of them."""
+
+
+def damage_rows(found: Analysis) -> list[list[str]]:
+    """The layers that cost most, worst first: KL in nats, images with another answer, size of the matrix, lower and higher."""
+    worst = sorted(found.layers, key=lambda layer: layer.kl, reverse=True)[:MANY]
+    return [
+        [
+            x.layer,
+            f"{x.kl:.1e}",
+            str(x.flips),
+            f"{x.bytes / 1e3:.0f}",
+            f"{x.high_kl:.1e}",
+            str(x.high_flips),
+            f"{x.high_bytes / 1e3:.0f}",
+        ]
+        for x in worst
+    ]
+
+
+def mix_rows(found: Analysis) -> list[list[str]]:
+    """Each mix that was measured: how many layers were raised, its size, points lost, and the share of the same answers."""
+    return [
+        [str(s.raised), f"{s.bytes / 1e6:.2f}", f"{100 * s.drop:+.2f}", f"{100 * s.agreement:.2f}", "yes" if s.holds else "no"]
+        for s in found.steps
+    ]
+
+
+def damage_notes(found: Analysis) -> list[str]:
+    notes = [
+        f"the {min(MANY, len(found.layers))} worst of {len(found.layers)} Linears, on {found.images} images of {found.source}"
+    ]
+    if found.steps:
+        notes.append(f"mixes on {found.steps[0].images} images; raised: {', '.join(found.raised) or 'none'}")
+    if found.file:
+        notes.append(f"next: edgevit export ... --recipe {found.file}, in the folder of --out")
+    return notes
 
 
 FEW = 5

@@ -28,6 +28,12 @@ Split = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there, once the new one is whole.")]
 
+Calibrate = Annotated[
+    str | None,
+    typer.Option("--calibrate", help="Images that recipes may look at. Default: those that the checkpoint was trained on."),
+]
+CalibrationImages = Annotated[int, typer.Option("--calibration-images", min=1, help="At most so many of them.")]
+
 Jobs = Annotated[
     int | None,
     typer.Option("--jobs", min=1, help="Most artifacts made at once. Default: as many as cores and memory hold."),

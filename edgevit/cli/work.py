@@ -11,7 +11,7 @@ from edgevit.cli import console, figures
 from edgevit.cli.app import command
 from edgevit.cli.learn import show_trained
 from edgevit.cli.measure import command_line, show_latencies
-from edgevit.cli.options import Data, Force, Jobs, Json, NoCache, OnBad, Split
+from edgevit.cli.options import Calibrate, CalibrationImages, Data, Force, Jobs, Json, NoCache, OnBad, Split
 from edgevit.errors import EdgevitError
 from edgevit.types import Artifact, Outcome
 
@@ -31,11 +31,8 @@ def export(
     data: Data = None,
     split: Split = "auto",
     on_bad_image: OnBad = "refuse",
-    calibrate: Annotated[
-        str | None,
-        typer.Option("--calibrate", help="Images that recipes may look at. Default: those that the checkpoint was trained on."),
-    ] = None,
-    calibration_images: Annotated[int, typer.Option("--calibration-images", min=1, help="At most so many of them.")] = 256,
+    calibrate: Calibrate = None,
+    calibration_images: CalibrationImages = 256,
     jobs: Jobs = None,
     no_cache: NoCache = False,
     explain: Annotated[

@@ -202,7 +202,7 @@ def _with_integers(result: CheckResult, artifact: Artifact, progress: Progress) 
         return result
     progress("looking up the integers", 0, None)
     stored = safetensors.numpy.load_file(artifact.folder / artifacts.QUANTIZED)
-    matrices = {key.partition("/")[2]: matrix for key, matrix in stored.items() if key.startswith("integers/")}
+    matrices = {key.partition("/")[2]: matrix for key, matrix in stored.items() if key.startswith("integers")}
     if not matrices:
         return result
     absent = integers.absent(artifacts.model_file(artifact), matrices)

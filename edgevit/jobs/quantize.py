@@ -23,7 +23,7 @@ def quantize(checkpoint: Path, recipe: QuantRecipe, calibration: Calibration | N
     from quantize.apply import quantized
 
     record, model = checkpoints.load(checkpoint)
-    seen = torch.from_numpy(_normalised(record, calibration, progress)) if calibration else None
+    seen = torch.from_numpy(calibration_images(record, calibration, progress)) if calibration else None
     try:
         quantized(model, recipe, seen, progress).save(into / artifacts.QUANTIZED)
     except EdgevitError:
@@ -35,10 +35,10 @@ def quantize(checkpoint: Path, recipe: QuantRecipe, calibration: Calibration | N
 
 def identity(checkpoint: Path, calibration: Calibration, progress: Progress) -> str:
     """sha256 of the calibration images as they reach the model."""
-    return hashlib.sha256(_normalised(checkpoints.read(checkpoint), calibration, progress).tobytes()).hexdigest()
+    return hashlib.sha256(calibration_images(checkpoints.read(checkpoint), calibration, progress).tobytes()).hexdigest()
 
 
-def _normalised(record: Checkpoint, calibration: Calibration, progress: Progress) -> np.ndarray:
+def calibration_images(record: Checkpoint, calibration: Calibration, progress: Progress) -> np.ndarray:
     """The calibration images (n, 3, H, W). Raises BadInput where they are too much alike to learn from."""
     source, labelled = _source(record, calibration)
     chosen = _spread(len(source.images), calibration.images)

@@ -30,7 +30,7 @@ def explain(
     for image in images:
         if not image.is_file():
             raise BadInput(f"no such image: {image}")
-    _refuse_written(out, EXPLAINED, force)
+    refuse_written(out, EXPLAINED, force)
     choice = _choice(checkpoint, data, split, on_bad)
     arguments = {"checkpoint": checkpoint.folder, "images": images, "data": choice, "out": out}
     return stage.run("edgevit.jobs.look:explain", Inside, progress, **arguments).value
@@ -43,7 +43,7 @@ def _refuse_artifact(model: Path) -> None:
         raise BadInput(f"an artifact has no attention to look at: {model}", f"its checkpoint has: edgevit explain {source}")
 
 
-def _refuse_written(out: Path, names: tuple[str, ...], force: bool) -> None:
+def refuse_written(out: Path, names: tuple[str, ...], force: bool) -> None:
     """Raise BadInput where `out` is no folder, or holds a file of such a name already, whoever made it."""
     if out.exists() and not out.is_dir():
         raise BadInput(f"not a folder: {out}", "choose another --out")
@@ -60,12 +60,12 @@ def _choice(checkpoint: Checkpoint, data: str | None, split: str, on_bad: str) -
 
 def refuse_evaluated(out: Path, force: bool) -> None:
     """Raise BadInput where `out` holds an evaluation already, or is no folder: that is better known before the work."""
-    _refuse_written(out, EVALUATED, force)
+    refuse_written(out, EVALUATED, force)
 
 
 def refuse_reported(out: Path, force: bool) -> None:
     """The same of a report."""
-    _refuse_written(out, REPORTED, force)
+    refuse_written(out, REPORTED, force)
 
 
 def draw_evaluation(found: EvalResult, out: Path, progress: Progress) -> list[Path]:

@@ -1,6 +1,7 @@
 """The nouns that every room shares. Standard library only, so that importing them costs nothing."""
 
 from edgevit.types.accuracy import Damage, Paired
+from edgevit.types.analysis import Analysis, Budget, LayerDamage, Mix
 from edgevit.types.deploy import (
     Artifact,
     Delegation,
@@ -36,9 +37,11 @@ from edgevit.types.train import Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
 
 __all__ = [
+    "Analysis",
     "Artifact",
     "Attended",
     "Bin",
+    "Budget",
     "Calibration",
     "CheckResult",
     "Checkpoint",
@@ -56,9 +59,11 @@ __all__ = [
     "Gallery",
     "Inside",
     "Latency",
+    "LayerDamage",
     "LayerRule",
     "Library",
     "Merge",
+    "Mix",
     "OperatorTime",
     "Outcome",
     "Paired",
