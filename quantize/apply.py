@@ -17,10 +17,11 @@ from edgevit.errors import BadInput, EdgevitError
 from edgevit.types import Progress, QuantRecipe, Weights, silent
 from edgevit.vit.model import ViT
 from quantize.compensate import compensated
-from quantize.grid import grid
-from quantize.observe import Entering, entering
+from quantize.grid import Integers, Palette, grid
+from quantize.observe import Entering
 from quantize.quantized import Matrix, Quantized, linears
 from quantize.smooth import smoothed
+from quantize.walk import rooms
 
 
 def forms(model: ViT, recipe: QuantRecipe) -> dict[str, Weights]:
@@ -51,29 +52,39 @@ def quantized(model: ViT, recipe: QuantRecipe, images: Tensor | None = None, pro
         return Quantized()
     if recipe.calibrates and images is None:
         raise BadInput(f"{recipe.name} needs images to calibrate on", "--calibrate says which")
-    original, model = model, copy.deepcopy(model)
-    seen: dict[str, Entering] = {}
+    after = copy.deepcopy(model)
+    matrices: dict[str, Matrix] = {}
     if recipe.calibrates and images is not None:
-        progress("calibrating", 0, None)
-        seen = entering(model, chosen, images)
-        if recipe.smoothing:
-            progress("smoothing", 0, None)
-            smoothed(model, chosen, seen)
-    matrices = {}
-    for done, (name, form) in enumerate(chosen.items()):
-        progress("rounding", done, len(chosen))
-        linear = model.get_submodule(name)
-        matrices[name] = matrix = _matrix(linear.weight.detach(), form, recipe, seen.get(name))  # type: ignore[operator]
-        if recipe.bias_correction:
-            linear.bias += (linear.weight - matrix.values()) @ seen[name].mean  # type: ignore[operator]
-    progress("rounding", len(chosen), len(chosen))
-    return Quantized(matrices, _changed(original, model, matrices))
+        for room in rooms(after, images):
+            names = tuple(name for name in room.names if name in chosen)
+            if recipe.smoothing:
+                smoothed(after, {name: chosen[name] for name in names}, room.entering(after, names))
+            for name in names:
+                matrices[name] = _careful(after, name, chosen[name], recipe, room.entering(after, (name,))[name])
+                progress("rounding", len(matrices), len(chosen))
+    else:
+        for name, form in chosen.items():
+            matrices[name] = _nearest(after.get_submodule(name).weight, grid(after.get_submodule(name).weight, form))  # type: ignore[arg-type]
+            progress("rounding", len(matrices), len(chosen))
+    return Quantized(matrices, _changed(model, after, matrices))
 
 
-def _matrix(weight: Tensor, form: Weights, recipe: QuantRecipe, seen: Entering | None) -> Matrix:
-    made = grid(weight, form, None if seen is None or recipe.rounding == "nearest" else seen.second.diagonal())
-    if recipe.rounding == "gptq" and seen is not None:
-        return Matrix(compensated(weight, seen.second, made), made)
+def _careful(model: ViT, name: str, form: Weights, recipe: QuantRecipe, seen: Entering) -> Matrix:
+    """The matrix of a Linear, whose floats and bias in `model` become what it computes: those behind it see its errors."""
+    linear = model.get_submodule(name)
+    weight = linear.weight.detach().clone()  # type: ignore[operator]
+    if recipe.rounding == "gptq":
+        made = grid(weight, form, seen.second.diagonal())
+        matrix = Matrix(compensated(weight, seen.second, made), made)
+    else:
+        matrix = _nearest(weight, grid(weight, form))
+    linear.weight.data = matrix.values()
+    if recipe.bias_correction:
+        linear.bias.data = linear.bias + (weight - matrix.values()) @ seen.mean  # type: ignore[operator]
+    return matrix
+
+
+def _nearest(weight: Tensor, made: Integers | Palette) -> Matrix:
     return Matrix(made.nearest(weight, torch.arange(weight.shape[1])), made)
 
 

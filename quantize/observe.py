@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -28,8 +28,8 @@ class Entering:
 
 
 @torch.no_grad()
-def entering(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[str, Entering]:
-    """The inputs of the Linears called `names` while `model` answers `images` (n, 3, H, W)."""
+def entering(model: nn.Module, names: Iterable[str], run: Callable[[], object]) -> dict[str, Entering]:
+    """The inputs of the Linears called `names` while `run` runs the model, or the part of it that holds them."""
     found = {}
     hooks = []
     for name in names:
@@ -39,8 +39,7 @@ def entering(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[str
         found[name] = Entering(torch.zeros(width, width), torch.zeros(width))
         hooks.append(linear.register_forward_pre_hook(lambda _, args, seen=found[name]: seen.add(args[0])))
     try:
-        for batch in images.split(BATCH):
-            model(batch)
+        run()
     finally:
         for hook in hooks:
             hook.remove()

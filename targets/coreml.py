@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgevit.types import Footprint, Library, Runner, Target
-from targets.tolerances import FP16, FP32, INT8, PALETTES
+from targets.tolerances import FP16, FP32, PALETTES, WEIGHTS
 
 TARGET = Target(
     name="coreml",
@@ -16,7 +16,7 @@ TARGET = Target(
     converter="coreml",
     suffix=".mlpackage",
     runtime="Core ML" if sys.platform == "darwin" else "evaluator of the package (no Core ML)",
-    recipes={"fp32": FP32, "fp16": FP16, "int8": INT8, **PALETTES},
+    recipes={"fp32": FP32, "fp16": FP16, **{form: WEIGHTS[form] for form in ("int8", *PALETTES)}},
     activations=(),
     needs=(Library("coremltools", "coreml"), Library("torchao", "coreml")),
     footprint=Footprint(460 << 20, 5.1),

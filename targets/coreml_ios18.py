@@ -6,7 +6,7 @@ import dataclasses
 
 from targets import coreml
 from targets.coreml import load
-from targets.tolerances import INT4
+from targets.tolerances import INT4, WEIGHTS
 
 __all__ = ["TARGET", "load"]
 
@@ -15,5 +15,5 @@ TARGET = dataclasses.replace(
     name="coreml-ios18",
     summary="Core ML mlprogram for iOS 18, macOS 15 and later: attention is one operator; all but fp32 computes in float16",
     converter="coreml_ios18",
-    recipes={**coreml.TARGET.recipes, **INT4},
+    recipes={**coreml.TARGET.recipes, **{form: WEIGHTS[form] for form in INT4}},
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgevit.errors import NoRuntime
 from edgevit.types import Footprint, Library, Target
-from targets.tolerances import FP32, INT4, INT8
+from targets.tolerances import DYNAMIC, FP32
 
 TARGET = Target(
     name="executorch",
@@ -17,7 +17,7 @@ TARGET = Target(
     converter="executorch",
     suffix=".pte",
     runtime="ExecuTorch Python runtime",
-    recipes={"fp32": FP32, "int8": INT8, **INT4},
+    recipes={"fp32": FP32, **DYNAMIC},
     activations=("dynamic",),
     needs=(Library("executorch", "executorch"), Library("torchao", "executorch")),
     footprint=Footprint(540 << 20, 5.3),

@@ -10,7 +10,7 @@ from typing import Any
 from edgevit.errors import DamagedFile, NoRuntime
 from edgevit.types import Library, Runner, Target
 from targets.executorch import ExecutorchRunner
-from targets.tolerances import FP16, FP32, INT4, INT8
+from targets.tolerances import FP16, FP32, INT4, WEIGHTS
 
 BACKEND = "CoreMLBackend"
 TARGET = Target(
@@ -19,7 +19,7 @@ TARGET = Target(
     converter="executorch-coreml",
     suffix=".pte",
     runtime="ExecuTorch with Core ML" if sys.platform == "darwin" else "evaluator of the package in the program (no Core ML)",
-    recipes={"fp32": FP32, "fp16": FP16, "int8": INT8, **INT4},
+    recipes={"fp32": FP32, "fp16": FP16, **{form: WEIGHTS[form] for form in ("int8", *INT4)}},
     activations=(),
     needs=(Library("executorch", "executorch"), Library("coremltools", "coreml"), Library("torchao", "executorch")),
     max_subgraphs=1,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgevit.types import Footprint, Library, Target
-from targets.tolerances import FP32, INT4, INT8
+from targets.tolerances import DYNAMIC, FP32
 
 TARGET = Target(
     name="tflite",
@@ -16,7 +16,7 @@ TARGET = Target(
     converter="tflite",
     suffix=".tflite",
     runtime="LiteRT interpreter",
-    recipes={"fp32": FP32, "int8": INT8, **INT4},
+    recipes={"fp32": FP32, **DYNAMIC},
     activations=("dynamic",),
     needs=(
         Library("ai_edge_litert", "tflite"),

@@ -78,7 +78,8 @@ def test_a_checkpoint_that_merges_keeps_its_merges() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "recipe", "wider"), [("tflite", "fp32", False), ("tflite", "int8", False), ("coreml", "fp16", True)]
+    ("target", "recipe", "wider"),
+    [("tflite", "fp32", False), ("tflite", "int8", False), ("coreml", "fp16", True), ("coreml", "int8", True)],
 )
 def test_what_merges_may_answer_otherwise_and_compute_no_worse(target: str, recipe: str, wider: bool) -> None:
     """A file must still compute its own function; in half precision alone a rank may fall the other way."""

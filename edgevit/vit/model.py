@@ -203,12 +203,19 @@ class ViT(nn.Module):
         With it how many patches each token stands for (N, T, 1), where patches are merged.
         """
         sizes = log_sizes = None
-        for number, block in enumerate(self.blocks, 1):
-            x = block(x, log_sizes)
-            if str(number) in self.merging:
-                x, sizes = self.merging[str(number)](x, sizes)
-                log_sizes = sizes.log().transpose(1, 2)
+        for number in range(1, len(self.blocks) + 1):
+            x, sizes, log_sizes = self.step(number, x, sizes, log_sizes)
         return x, sizes
+
+    def step(
+        self, number: int, x: Tensor, sizes: Tensor | None, log_sizes: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Block `number`, counted from 1, and the merging behind it; `log_sizes` (N, 1, T) as its attention takes them."""
+        x = self.blocks[number - 1](x, log_sizes)
+        if str(number) not in self.merging:
+            return x, sizes, log_sizes
+        x, merged = self.merging[str(number)](x, sizes)
+        return x, merged, merged.log().transpose(1, 2)
 
     def answers(self, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
         """What `encode` returns to the logits (N, classes) of each head."""

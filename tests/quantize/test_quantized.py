@@ -64,7 +64,7 @@ def test_observing_finds_the_moments_of_what_enters(model: ViT, images: Tensor) 
     hook = model.head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     model(images)
     hook.remove()
-    found = entering(model, ["head"], images)["head"]
+    found = entering(model, ["head"], lambda: model(images))["head"]
     x = torch.cat(seen)
     assert found.count == 16 and torch.allclose(found.mean, x.mean(0), atol=1e-6)
     assert torch.allclose(found.second, x.T @ x / 16, atol=1e-5)
@@ -73,7 +73,7 @@ def test_observing_finds_the_moments_of_what_enters(model: ViT, images: Tensor) 
 def test_smoothing_changes_no_answer_and_lessens_the_error(model: ViT, images: Tensor) -> None:
     forms = {name: Weights(4, "int", 32) for name, _ in linears(model)}
     changed = copy.deepcopy(model)
-    moved = smoothed(changed, forms, entering(changed, forms, images))
+    moved = smoothed(changed, forms, entering(changed, forms, lambda: changed(images)))
     assert {"blocks.0.attn.qkv", "blocks.1.mlp.fc1"} <= moved
     assert error(model, changed, images) < 1e-5
     plain, better = (
@@ -93,7 +93,7 @@ def test_bias_correction_takes_the_mean_error_away(model: ViT, images: Tensor) -
         after(model, "int4", images, rounding="nearest", smoothing=False, bias_correction=how) for how in (False, True)
     )
     fc1 = model.blocks[0].mlp.fc1  # type: ignore[union-attr]
-    mean = entering(model, ["blocks.0.mlp.fc1"], images)["blocks.0.mlp.fc1"].mean
+    mean = entering(model, ["blocks.0.mlp.fc1"], lambda: model(images))["blocks.0.mlp.fc1"].mean
     off = [(other.blocks[0].mlp.fc1(mean) - fc1(mean)).abs().max() for other in (plain, corrected)]  # type: ignore[union-attr]
     assert off[0] > 1e-3 and off[1] < 1e-5
 
