@@ -21,6 +21,7 @@ def train(
     data: settings.Data = None,
     preset: settings.Preset = None,
     start: settings.Start = None,
+    quantize: settings.Quantize = None,
     keep_head: settings.KeepHead = None,
     freeze: settings.Freeze = None,
     model: settings.Model = None,

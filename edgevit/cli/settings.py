@@ -32,6 +32,10 @@ Start = Annotated[
     str | None, _start("--from", help="A checkpoint to fine-tune: edgevit import and edgevit pretrain make some, too.")
 ]
 Encoder = Annotated[str | None, _start("--from", help="A checkpoint whose encoder is trained on.")]
+Quantize = Annotated[
+    str | None,
+    _start("--quantize", help="A recipe whose rounding the model learns to live with, taught by --from itself: int4-g32."),
+]
 KeepHead = Annotated[bool | None, _start("--keep-head", help="Keep the head of --from; the classes are the same.")]
 Freeze = Annotated[bool | None, _start("--freeze", help="Train the head alone.")]
 

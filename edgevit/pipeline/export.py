@@ -124,7 +124,7 @@ def export(
     """
     source = checkpoints.read(checkpoint)
     wanted = [pair.of(source.config) for pair in wanted]
-    recipes = {pair.recipe: pair.quantization for pair in wanted}
+    recipes = {pair.recipe: calibrating.as_trained(source, pair.recipe, pair.quantization) for pair in wanted}
     calibration = calibrating.images(source, list(recipes.values()), calibration, data)
     for pair in wanted:
         folder.refuse_existing(out / pair.name, artifacts.RECORD, force)
@@ -135,7 +135,7 @@ def export(
         stages = reuse.stages(source, data, cache if able else None, progress)
         if able and stages.reference(references, progress).reused:
             progress("answers of the checkpoint, unchanged and reused", 1, 1)
-        exports = Exports(stages, out, force, references, calibration)
+        exports = Exports(stages, out, force, references, recipes, calibration)
         if able:
             exports.made.update((name, _quantized(exports, recipe, progress)) for name, recipe in recipes.items())
         yield from _side_by_side(exports, wanted, jobs, progress)
@@ -152,6 +152,7 @@ class Exports:
     out: Path
     force: bool
     references: Path
+    recipes: dict[str, QuantRecipe] = field(default_factory=dict)
     calibration: Calibration | None = None
     peaks: dict[str, int] = field(default_factory=dict)
     made: dict[str, Path | Stopped | None] = field(default_factory=dict)
@@ -208,7 +209,7 @@ def _export_one(exports: Exports, pair: Pair, progress: Progress, children: Chil
 
 
 def _blank(exports: Exports, pair: Pair) -> Artifact:
-    source, recipe = exports.stages.source, pair.quantization
+    source, recipe = exports.stages.source, exports.recipes[pair.recipe]
     config = dataclasses.replace(source.config, merges=pair.merges or ())
     seen = calibrating.words(exports.calibration) if recipe.calibrates and exports.calibration else ""
     return Artifact(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import quantize
 from edgevit import checkpoint as checkpoints
 from edgevit import folder, stage
 from edgevit.data import lasting
@@ -44,7 +45,14 @@ def train_best_rate(asked: TrainConfig, rates: tuple[float, ...], out: Path, for
 
 
 def settings(given: Mapping[str, Any]) -> TrainConfig:
-    """Those that are `given`, by name. Raises BadInput where they cannot be."""
+    """Those that are `given`, by name. Raises BadInput where they cannot be.
+
+    Who trains for a recipe keeps the head, and learns from the checkpoint that it begins from.
+    """
+    if recipe := given.get("quantize"):
+        if not quantize.get(recipe).quantizes:
+            raise BadInput(f"{recipe} quantizes nothing", "--quantize int4-g32, for one; edgevit recipes lists them")
+        given = {"keep_head": True, "teacher": given.get("start"), **given, "quantize": lasting(recipe)}
     try:
         return TrainConfig(**given)
     except ValueError as error:
@@ -76,7 +84,7 @@ def resume(given: Mapping[str, object], out: Path, progress: Progress) -> Checkp
 
 
 def _fit(settings: TrainConfig, run: Path, out: Path, again: bool, progress: Progress) -> Checkpoint:
-    stage.run("edgevit.training.fit:fit", Checkpoint, progress, train=settings, run=run, resume=again)
+    stage.run("edgevit.jobs.train:fit", Checkpoint, progress, train=settings, run=run, resume=again)
     if run != out:
         run_settings.refuse_loss(out)  # once more: the training took a while, and the new run is whole beside the old one
         folder.put_in_place(run, out.resolve())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -67,15 +67,20 @@ class Fit:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.train.precision == "bfloat16")
 
 
-def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent) -> Checkpoint:
+Prepare = Callable[[ViT], None]
+
+
+def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent, prepare: Prepare | None = None) -> Checkpoint:
     """Train as `train` says in the folder `run` and return its best checkpoint.
+
+    `prepare` may change how the model computes before it is trained, but no parameter or name of one.
 
     With `resume`, the settings are the run's own, and it goes on after its last whole epoch as if never interrupted: every
     random choice of an epoch follows from the seed and the epoch's number. Raises BadInput, and Diverged where the loss
     is no longer a number.
     """
     last = checkpoints.read(run / "last") if resume else None
-    state, checkpoint = _start((last and last.train) or train, last, progress)
+    state, checkpoint = _start((last and last.train) or train, last, progress, prepare)
     better, epochs = state.objective.better, state.train.epochs
     done, best = _resumed(run, state) if resume else (0, math.inf)
     assert epochs
@@ -123,12 +128,14 @@ def _resumed(run: Path, state: Fit) -> tuple[int, float]:
     return int(metric(last, "epoch")), min(rank, best)
 
 
-def _start(train: TrainConfig, last: Checkpoint | None, progress: Progress) -> tuple[Fit, Checkpoint]:
+def _start(train: TrainConfig, last: Checkpoint | None, progress: Progress, prepare: Prepare | None) -> tuple[Fit, Checkpoint]:
     data = choose(train)
     device = choose_device(train.device)
     train, preprocess, model = begin(train, data, last)
     train = train if train.precision else dataclasses.replace(train, precision=_precision(device))
     model = model.to(device)
+    if prepare:
+        prepare(model)
     pixels = Pixels(data.train, preprocess, train.on_bad_image, progress)
     held_out = Pixels(data.held_out, preprocess, train.on_bad_image, progress)
     objective = _objective(train, model, preprocess, data.labels, device)

@@ -23,8 +23,9 @@ def resolve(train: TrainConfig, data: Chosen, start: Checkpoint | None = None) -
     """`train` with every open choice made. Equal data and an equal `start` give an equal answer.
 
     Presets: `scratch` trains a new model; `finetune` goes on from a checkpoint by AdamW, lower layers more slowly; `paper`
-    fine-tunes as the paper's appendix B.1.1 does; `probe` trains a new head on a frozen encoder. `auto` is `finetune` where
-    there is a checkpoint to start from, else `scratch`. Masked patches have one of their own, `pretrain`.
+    fine-tunes as the paper's appendix B.1.1 does; `probe` trains a new head on a frozen encoder; `quantize` lets a checkpoint
+    learn to live with the rounding of a recipe. `auto` is `finetune` where there is a checkpoint to start from, else
+    `scratch`. Masked patches have one of their own, `pretrain`.
     """
     preset = _preset(train, start)
     size = train.image_size or (start.config.image_size if start else _size(train.model, data.native_size))
@@ -47,6 +48,8 @@ def resolve(train: TrainConfig, data: Chosen, start: Checkpoint | None = None) -
 def _preset(train: TrainConfig, start: Checkpoint | None) -> str:
     if train.objective == "masked patches":
         return "pretrain"
+    if train.quantize and train.preset == "auto":
+        return "quantize"
     return train.preset if train.preset != "auto" else "finetune" if start else "scratch"
 
 
@@ -113,7 +116,16 @@ def _probe(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
     }  # fmt: skip
 
 
-PRESETS = {"pretrain": _pretrain, "scratch": _scratch, "finetune": _finetune, "paper": _paper, "probe": _probe}
+def _quantize(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
+    return {
+        "lr": 1e-4, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": _augment(data), "largest_batch": 64,
+        "epochs": _epochs(images, 60_000, 1, 10),
+    }  # fmt: skip
+
+
+PRESETS = {
+    "pretrain": _pretrain, "scratch": _scratch, "finetune": _finetune, "paper": _paper, "probe": _probe, "quantize": _quantize,
+}  # fmt: skip
 
 
 def _augment(data: Chosen) -> str:

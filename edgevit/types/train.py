@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgevit.types.model import GELUS, POOLS, POSITIONS, Preprocess, Size, ViTConfig, require
 
-PRESETS = ("auto", "pretrain", "scratch", "finetune", "paper", "probe")
+PRESETS = ("auto", "pretrain", "scratch", "finetune", "paper", "probe", "quantize")
 AUGMENTS = ("none", "light", "photo", "strong")
 
 
@@ -59,6 +59,8 @@ class TrainConfig:
     """The checkpoint that is distilled."""
     distil: str | None = None
     """`soft`: the teacher's probabilities, by every head; `token`: its answers, by DeiT's distillation token; `none`."""
+    quantize: str | None = None
+    """The recipe whose rounding the model sees while it is trained, by its name."""
     objective: str = "classes"
     """`classes`, or `masked patches` for the paper's self-supervision (section 4.6)."""
     fraction: float = 1.0
@@ -98,6 +100,8 @@ class TrainConfig:
         masked = self.objective == "masked patches"
         require(self.preset != "pretrain" or masked, "the preset pretrain has no labels to learn: edgevit pretrain takes it")
         require(not (masked and self.keep_patches), "merged patches cannot be predicted one by one")
+        require(not self.quantize or bool(self.start), "training for a recipe goes on from a checkpoint in float")
+        require(self.preset != "quantize" or bool(self.quantize), "the preset quantize needs a recipe")
         require(not (self.keep_head and not self.start), "there is no head to keep without a checkpoint to start from")
         require(self.distil in (None, "none") or bool(self.teacher), "there is nothing to distil without a teacher")
         require(not (self.distil == "none" and self.teacher), "a teacher that is not distilled teaches nothing")

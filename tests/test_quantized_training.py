@@ -1,0 +1,93 @@
+"""edgevit train --quantize: a checkpoint that learned with the very integers that its export holds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgevit import checkpoint as checkpoints
+from edgevit import pipeline
+from edgevit.types import Artifact, Checkpoint, DataChoice, Outcome, TrainConfig, silent
+
+pytest.importorskip("torchao")
+RunCli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    out = tmp_path_factory.mktemp("float") / "run"
+    return pipeline.train(TrainConfig(data="digits", model="Pico/8", epochs=4, batch=64, lr=3e-3), out, False, silent)
+
+
+def test_trained_and_exported(run_cli: RunCli, source: Checkpoint, tmp_path: Path) -> None:
+    """What validation saw is what the files answer: in torch with fake integers, in the runtimes with real ones."""
+    out = tmp_path / "run"
+    ran = run_cli(
+        "train", "--data", "digits", "--from", source.folder, "--quantize", "int4", "--epochs", "2", "--out", out, "--json"
+    )
+    assert ran.returncode == 0, ran.stderr
+    made = checkpoints.read(out)
+    assert made.train and (made.train.quantize, made.train.preset, made.train.keep_head) == ("int4", "quantize", True)
+    assert made.train.teacher == str(source.folder.resolve()) and made.train.distil == "soft"
+    found: list[Artifact] = list(
+        pipeline.export(
+            made.folder,
+            [pipeline.Pair("tflite", "int4"), pipeline.Pair("tflite", "int8")],
+            DataChoice("digits", "held-out", "refuse"),
+            tmp_path / "export",
+            False,
+            silent,
+        )
+    )
+    four, eight = found
+    if four.outcome is Outcome.SKIPPED:
+        pytest.skip(four.reason)
+    assert four.outcome is Outcome.PASS and four.same_integers and four.quantization and eight.quantization
+    assert (four.quantization.rounding, four.quantization.bias_correction, four.calibration) == ("nearest", False, "")
+    assert four.top1 is not None and abs(four.top1 - made.metrics["val_top1"]) <= 2 / 359
+    assert eight.quantization.name == "int8"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--quantize", "int4"), "goes on from a checkpoint in float"),
+        (("--quantize", "fp32", "--from", "SOURCE"), "fp32 quantizes nothing"),
+        (("--quantize", "int3", "--from", "SOURCE"), "unknown recipe: int3"),
+        (("--preset", "quantize", "--from", "SOURCE"), "the preset quantize needs a recipe"),
+    ],
+    ids=["nothing to go on from", "float", "unknown", "no recipe"],
+)
+def test_one_clear_error(more: tuple[str, ...], words: str, run_cli: RunCli, source: Checkpoint, tmp_path: Path) -> None:
+    given = [source.folder if word == "SOURCE" else word for word in more]
+    ran = run_cli("train", "--data", "digits", *given, "--out", tmp_path / "run")
+    assert ran.returncode == 2 and words in " ".join(ran.stderr.split()) and "Traceback" not in ran.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_it_goes_on_where_it_was(source: Checkpoint, tmp_path: Path) -> None:
+    """Interrupted after an epoch and resumed: the weights of an undisturbed run, bit for bit."""
+    given = {"data": "digits", "start": str(source.folder), "quantize": "int4", "epochs": 2, "batch": 64}
+    whole = pipeline.train(pipeline.settings(given), tmp_path / "whole", False, silent)
+    last = checkpoints.read_tensors(tmp_path / "whole" / "last" / checkpoints.WEIGHTS)
+    assert whole.train and whole.train.quantize == "int4"
+    from edgevit.jobs import train as job
+
+    class Stop(Exception):
+        pass
+
+    def stop(label: str, done: float, total: float | None) -> None:
+        if label.startswith("epoch 2"):
+            raise Stop
+
+    run = tmp_path / "cut"
+    with pytest.raises(Stop):
+        job.fit(pipeline.settings(given), run, False, stop)
+    job.fit(pipeline.settings(given), run, True, silent)
+    again = checkpoints.read_tensors(run / "last" / checkpoints.WEIGHTS)
+    assert all((again[name] == value).all() for name, value in last.items()) and again.keys() == last.keys()
+    assert json.loads((run / "last" / "checkpoint.json").read_text())["train"]["quantize"] == "int4"
