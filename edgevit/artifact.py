@@ -17,6 +17,8 @@ RECORD = "artifact.json"
 QUANTIZED = "quantized.safetensors"
 """What the recipe made of the checkpoint, which the model file holds in its own way."""
 GOLDEN = "golden.safetensors"
+PROFILE = "profile.json"
+"""Where the time goes, if somebody asked to keep it."""
 MOST_GOLDEN = 1024
 """Images of a golden batch."""
 

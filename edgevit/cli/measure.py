@@ -38,13 +38,14 @@ def profile(
         typer.Option("--etdump", help="What a device's event tracer wrote. Default: run it here, where that is built in."),
     ] = None,
     runs: Annotated[int, typer.Option("--runs", min=1, help="Runs that are traced.")] = 50,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep it in the artifact, as profile.json.")] = False,
     json: Json = False,
 ) -> None:
     """Where the time of an ExecuTorch artifact goes, operator by operator, by its own event tracer."""
     from edgevit import pipeline
 
     with console.progress() as progress:
-        found = pipeline.profile(artifact, etdump, runs, progress)
+        found = pipeline.profile(artifact, etdump, runs, keep, progress)
     if json:
         console.json(found)
         return

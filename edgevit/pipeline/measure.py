@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
-from edgevit import stage
+from edgevit import folder, record, stage
 from edgevit.errors import BadInput, StageCrashed
 from edgevit.pipeline.export import export, pairs
 from edgevit.pipeline.look import refuse_reported
@@ -44,8 +46,11 @@ def bench(folders: list[Path], runs: int, warmup: int, threads: int | None, prog
     return [died[path] for path in folders]
 
 
-def profile(path: Path, etdump: Path | None, runs: int, progress: Progress) -> Profile:
-    """Where the time of an artifact goes, by operator. Raises BadInput where it is not ExecuTorch's, NoRuntime, DamagedFile."""
+def profile(path: Path, etdump: Path | None, runs: int, keep: bool, progress: Progress) -> Profile:
+    """Where the time of an artifact goes, by operator. Raises BadInput where it is not ExecuTorch's, NoRuntime, DamagedFile.
+
+    To `keep` it is to have it as a file of the artifact, in place of an older one.
+    """
     artifact = artifacts.verify(artifacts.read(path))
     if not artifact.target.startswith("executorch"):
         raise BadInput(f"{artifact.target} has no profile by operator", "ExecuTorch's event tracer is the one that is read")
@@ -53,7 +58,18 @@ def profile(path: Path, etdump: Path | None, runs: int, progress: Progress) -> P
     if etdump and not etdump.is_file():
         raise BadInput(f"no such file: {etdump}")
     arguments = {"folder": path, "etdump": etdump, "runs": runs}
-    return stage.run("edgevit.jobs.measure:profile", Profile, progress, **arguments).value
+    found = stage.run("edgevit.jobs.measure:profile", Profile, progress, **arguments).value
+    if keep:
+        _kept(artifact, found)
+    return found
+
+
+def _kept(artifact: Artifact, found: Profile) -> None:
+    with folder.written_whole(artifact.folder, artifacts.RECORD, force=True) as partial:
+        shutil.copytree(artifact.folder, partial, dirs_exist_ok=True)
+        record.write(partial / artifacts.PROFILE, found)
+        files = folder.hashes(partial, leave_out=(artifacts.RECORD,))
+        record.write(partial / artifacts.RECORD, dataclasses.replace(artifact, files=files))
 
 
 def _bench(folders: list[Path], runs: int, warmup: int, threads: int | None, progress: Progress) -> list[Latency]:

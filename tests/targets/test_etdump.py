@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgevit import artifact as artifacts
+from edgevit import pipeline, record
 from edgevit.errors import DamagedFile, NoRuntime
-from edgevit.types import OperatorTime
+from edgevit.types import DataChoice, OperatorTime, Profile, silent
 
 serialize = pytest.importorskip("executorch.devtools.etdump.serialize")
 schema = pytest.importorskip("executorch.devtools.etdump.schema_flatcc")
@@ -91,3 +94,16 @@ def test_a_runtime_that_traces_nothing_says_so(tmp_path: Path) -> None:
         assert "event tracer" in error.message and "--etdump" in error.hint
     else:
         assert etdump.read(tmp_path / "run.etdp").operators
+
+
+def test_a_profile_is_kept_in_the_artifact(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    """Of a file as a device writes it; the artifact stays whole, and a newer profile takes the place of the older."""
+    wanted = [pipeline.Pair("executorch", "fp32")]
+    (made,) = pipeline.export(checkpoint, wanted, DataChoice(str(images), "held-out", "refuse"), tmp_path / "out", False, silent)
+    dump = written(tmp_path / "run.etdp", [[CALL]])
+    for keep in (False, True, True):
+        found = pipeline.profile(made.folder, dump, 1, keep, silent)
+        there = artifacts.verify(artifacts.read(made.folder))
+        assert (artifacts.PROFILE in there.files) is keep
+    assert record.read(made.folder / artifacts.PROFILE, Profile) == found
+    assert dataclasses.replace(there, files={}, folder=Path()) == dataclasses.replace(made, files={}, folder=Path())
