@@ -70,6 +70,11 @@ def verify(artifact: Artifact) -> Artifact:
         raise DamagedFile(f"{artifact.folder / RECORD}: its file is not among its files: {artifact.file}")
     if GOLDEN not in found and artifact.file:
         raise DamagedFile(f"missing from the artifact: {artifact.folder / GOLDEN}", "export it again")
+    recipe = artifact.quantization
+    if recipe is None or recipe.name != artifact.recipe:
+        raise DamagedFile(f"{artifact.folder / RECORD}: {artifact.recipe} is not the recipe that it holds", "export it again")
+    if recipe.quantizes and QUANTIZED not in found and artifact.file:
+        raise DamagedFile(f"missing from the artifact: {artifact.folder / QUANTIZED}", "export it again")
     config, preprocess = artifact.config, artifact.preprocess
     if not (config and preprocess and preprocess.crop == config.image_size and len(artifact.labels) == config.classes):
         raise DamagedFile(f"{artifact.folder / RECORD}: its config, preprocess and labels do not go together")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import quantize
 from edgevit import artifact as artifacts
 from edgevit import folder, record
 from edgevit.artifact import GOLDEN, RECORD, Golden
@@ -34,7 +35,7 @@ def here(tmp_path: Path) -> Path:
     artifacts.write_golden(where, Golden(np.ones((2, 3, 8, 8), np.float32), np.arange(2), np.eye(2, dtype=np.float32)))
     made = Artifact(
         "coreml", "fp32", Outcome.PASS, file=MODEL, labels=("a", "b"), preprocess=Preprocess((8, 8), (8, 8)),
-        config=ViTConfig("Pico/8", (8, 8), 8, 64, 4, 2, 128, 2), files=folder.hashes(where),
+        config=ViTConfig("Pico/8", (8, 8), 8, 64, 4, 2, 128, 2), files=folder.hashes(where), quantization=quantize.get("fp32"),
     )  # fmt: skip
     record.write(where / RECORD, made)
     return where
@@ -50,6 +51,18 @@ def _refused(here: Path, *words: str) -> None:
 
 def _forge(here: Path, **changes: Any) -> None:
     record.write(here / RECORD, dataclasses.replace(artifacts.read(here), **changes))
+
+
+def test_a_record_with_two_recipes_is_refused(here: Path) -> None:
+    _forge(here, recipe="int8")
+    _refused(here, "int8 is not the recipe that it holds")
+    _forge(here, recipe="fp32", quantization=None)
+    _refused(here, "fp32 is not the recipe that it holds")
+
+
+def test_integers_without_what_the_recipe_made_are_refused(here: Path) -> None:
+    _forge(here, recipe="int8", quantization=quantize.get("int8"))
+    _refused(here, "missing from the artifact", "quantized.safetensors")
 
 
 def test_a_whole_one_is_read_and_verified(here: Path) -> None:

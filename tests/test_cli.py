@@ -75,7 +75,7 @@ def test_an_unknown_source_shows_the_known_ones(refused: Callable[..., str]) -> 
 
 def test_a_recipe_that_the_target_does_not_hold(refused: Callable[..., str], checkpoint: Path) -> None:
     said = refused("export", checkpoint, "--target", "tflite", "--recipe", "fp16", "--out", "out")
-    assert "error: tflite does not hold fp16" in said and "it holds fp32, int8" in said
+    assert "error: tflite does not hold fp16" in said and "the nearest that it holds: fp32" in said
 
 
 # Numbers and choices.

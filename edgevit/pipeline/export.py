@@ -269,6 +269,7 @@ def _make(
 
 def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Target, into: Path) -> Artifact:
     """The record of a file that nobody has run yet."""
+    assert blank.quantization
     file = into / done.value.file
     return dataclasses.replace(
         blank,
@@ -281,7 +282,7 @@ def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Ta
         peak_bytes=done.peak_bytes,
         runtime=target.runtime,
         machine=machine(),
-        tolerance=targets.tolerance(target, whole(blank), blank.merges != stages.source.config.merges),
+        tolerance=targets.tolerance(target, blank.quantization, blank.merges != stages.source.config.merges),
         labels=stages.source.labels,
         data=stages.data.spec,
         checkpoint=os.path.relpath(stages.source.folder.resolve(), into.resolve()),
@@ -289,11 +290,6 @@ def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Ta
         versions=used(target),
         folder=into,
     )
-
-
-def whole(artifact: Artifact) -> QuantRecipe:
-    """The recipe of an artifact: as its record holds it, or by its name where it was made before records did."""
-    return artifact.quantization or quantize.get(artifact.recipe)
 
 
 def used(target: Target) -> dict[str, str]:

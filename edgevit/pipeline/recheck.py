@@ -12,7 +12,7 @@ from edgevit import checkpoint as checkpoints
 from edgevit.data import HUB, lasting
 from edgevit.errors import BadInput
 from edgevit.pipeline import reuse
-from edgevit.pipeline.export import Stopped, delegated, outcome, used, whole, with_result
+from edgevit.pipeline.export import Stopped, delegated, outcome, used, with_result
 from edgevit.types import Artifact, Checkpoint, DataChoice, Outcome, Progress
 from edgevit.versions import machine
 
@@ -20,7 +20,8 @@ from edgevit.versions import machine
 def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_bad: str, progress: Progress) -> Artifact:
     """The artifact at `path`, verified, and checked again beside its checkpoint. Nothing in it is changed."""
     artifact = artifacts.verify(artifacts.read(path))
-    targets.require_recipe(targets.get(artifact.target), whole(artifact))
+    assert artifact.quantization  # of a verified one
+    targets.require_recipe(targets.get(artifact.target), artifact.quantization)
     targets.require(targets.get(artifact.target))
     source = source_of(artifact, checkpoint)
     chosen = _chosen(artifact, data, split, on_bad)
@@ -31,7 +32,7 @@ def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_
         runtime=place.runtime,
         machine=machine(),
         versions=used(place),
-        tolerance=targets.tolerance(place, whole(artifact), artifact.merges != source.config.merges),
+        tolerance=targets.tolerance(place, artifact.quantization, artifact.merges != source.config.merges),
     )
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         references, golden = Path(scratch) / "references", Path(scratch) / "golden"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import quantize
 import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
@@ -21,10 +22,12 @@ from edgevit.jobs.export import check
 from edgevit.types import Artifact, Checkpoint, DataChoice, Exported, Outcome, Preprocess, TrainConfig, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
+from quantize import apply as quantizing
 
 SHAPE = config("Pico/8", (16, 16), 5)
+FORMS = ("fp32", "fp16", "int8", "int4-g32")
 RECIPES = {
-    t.name: [pytest.param(r, marks=() if r == "fp32" else pytest.mark.slow) for r in t.recipes]
+    t.name: [pytest.param(r, marks=() if r == "fp32" else pytest.mark.slow) for r in FORMS if r in t.recipes]
     for t in targets.all_targets()
     if t.name.startswith("executorch-")
 }
@@ -48,6 +51,16 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def quantized(source: Path, recipe: str, into: Path) -> Path | None:
+    """What `recipe` makes of the checkpoint, as a file in `into`; None where it quantizes nothing."""
+    if not quantize.get(recipe).quantizes:
+        return None
+    quantizing.quantized(checkpoints.load(source / "checkpoint")[1], quantize.get(recipe), torch.randn(8, 3, 16, 16)).save(
+        into / artifacts.QUANTIZED
+    )
+    return into / artifacts.QUANTIZED
+
+
 @pytest.fixture(scope="module")
 def convert(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Convert:
     """Each pair once, in a child of its own, as an export does it."""
@@ -58,8 +71,9 @@ def convert(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Convert:
             pytest.skip(f"not installed: {absent}")
         if (target, recipe) not in done:
             into = tmp_path_factory.mktemp("converted")
-            artifact = Artifact(target, recipe, Outcome.PASS, config=SHAPE)
-            where = {"checkpoint": source / "checkpoint", "references": source, "artifact": artifact, "into": into}
+            artifact = Artifact(target, recipe, Outcome.PASS, quantization=quantize.get(recipe), config=SHAPE)
+            where = {"checkpoint": source / "checkpoint", "quantized": quantized(source, recipe, into), "references": source}
+            where |= {"artifact": artifact, "into": into}
             made = stage.run("edgevit.jobs.export:convert", Exported, **where).value
             done[target, recipe] = made, into / made.file
         return done[target, recipe]
@@ -81,7 +95,7 @@ def test_the_package_within_the_program_gives_the_answers(convert: Convert, sour
     golden = artifacts.read_golden(source, SHAPE)
     runner = targets.load("executorch-coreml", convert("executorch-coreml", recipe)[1])
     error = np.linalg.norm(runner(golden.images) - golden.logits) / np.linalg.norm(golden.logits)
-    bounds = {"fp32": (1e-9, 1e-5), "fp16": (1e-5, 5e-3), "int8": (1e-4, 5e-2)}[recipe]
+    bounds = {"fp32": (1e-9, 1e-5), "fp16": (1e-5, 5e-3), "int8": (1e-4, 5e-2), "int4-g32": (1e-2, 0.5)}[recipe]
     assert runner.where == "reference" and bounds[0] < error < bounds[1]
 
 
@@ -121,7 +135,10 @@ def test_what_nothing_here_runs_is_unchecked(convert: Convert, source: Path, tmp
     exported, file = convert("executorch-vulkan", "fp32")
     golden = artifacts.read_golden(source, SHAPE)
     artifacts.write_golden(tmp_path, dataclasses.replace(golden, artifact_logits=golden.logits))
-    artifact = Artifact("executorch-vulkan", "fp32", Outcome.PASS, config=SHAPE, file=exported.file, folder=file.parent)
+    made = quantize.get("fp32")
+    artifact = Artifact(
+        "executorch-vulkan", "fp32", Outcome.PASS, quantization=made, config=SHAPE, file=exported.file, folder=file.parent
+    )
     result = check(artifact, tmp_path, DataChoice("digits", "held-out", "refuse"), source / "checkpoint", tmp_path, silent)
     assert (result.outcome, result.where, result.images) == (Outcome.UNCHECKED, "none", 0)
     assert "built without VulkanBackend" in result.reason
@@ -134,7 +151,11 @@ def test_other_integers_in_a_file_that_nothing_runs_are_wrong_answers(convert: C
         pytest.skip("this ExecuTorch runs Vulkan")
     shutil.copyfile(source / artifacts.GOLDEN, tmp_path / artifacts.GOLDEN)
     exported, file = convert("executorch-vulkan", "fp32")
-    artifact = Artifact("executorch-vulkan", "int8", Outcome.PASS, config=SHAPE, file=exported.file, folder=file.parent)
+    quantized(source, "int8", file.parent)
+    made = quantize.get("int8")
+    artifact = Artifact(
+        "executorch-vulkan", "int8", Outcome.PASS, quantization=made, config=SHAPE, file=exported.file, folder=file.parent
+    )
     result = check(artifact, tmp_path, DataChoice("digits", "held-out", "refuse"), source / "checkpoint", tmp_path, silent)
     assert result.outcome is Outcome.WRONG_ANSWERS and "are not the recipe's integers" in result.reason
 
