@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from edgevit.errors import UnknownName
-from edgevit.types import QuantRecipe, Weights
+from edgevit.types import QuantRecipe, ViTConfig, Weights
 from quantize import user
 
 _FORM = re.compile(r"(fp|int|palette)([0-9]+)(?:-g([0-9]+))?(?:-(weights|static))?")
@@ -66,6 +66,15 @@ NAMES = (
     "palette8", "palette6", "palette4",
 )  # fmt: skip
 RECIPES = {name: recipe for name in NAMES if (recipe := decoded(name))}
+
+
+def misfit(recipe: QuantRecipe, config: ViTConfig) -> str:
+    """Why a model of that shape cannot be quantized so, in words; empty where it can, or where layers have rules of their own."""
+    group = recipe.weights.group
+    wrong = [n for n in (config.width, config.mlp, config.representation) if group and n % group]
+    if recipe.layers or not wrong:
+        return ""
+    return f"{recipe.name} wants inputs in groups of {group}, and the model has Linears with {', '.join(map(str, dict.fromkeys(wrong)))}"
 
 
 def get(name: str) -> QuantRecipe:

@@ -88,3 +88,16 @@ def test_what_merges_may_answer_otherwise_and_compute_no_worse(target: str, reci
     assert plain == place.recipes[recipe]
     assert merged.drop > plain.drop and merged.agreement < plain.agreement
     assert (merged.relative_error > plain.relative_error) == wider
+
+
+def test_a_recipe_whose_groups_do_not_fit_is_refused_and_all_leaves_it_out() -> None:
+    """Nano is 96 wide: in groups of 32 it can be divided, of 64 and 128 not."""
+    shape = config("Nano/8", (32, 32), 5)
+    assert shape.width == 96
+    with pytest.raises(BadInput, match="int4-g64 wants inputs in groups of 64, and the model has Linears with 96") as caught:
+        pipeline.Pair("tflite", "int4-g64").of(shape)
+    assert "int4-g32" in caught.value.hint and "int4-g128" not in caught.value.hint
+    made = [pair.recipe for pair in pipeline.pairs(["tflite"], ["all"], shape)]
+    assert made == ["fp32", "int8", "int8-weights", "int4", "int4-g32"]
+    wider = [pair.recipe for pair in pipeline.pairs(["tflite"], ["all"], config("B/16", (224, 224), 5))]
+    assert {"int4-g64", "int4-g128"} <= set(wider)

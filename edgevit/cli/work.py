@@ -51,7 +51,7 @@ def export(
     from edgevit import pipeline
 
     source = checkpoints.read(checkpoint)
-    wanted = pipeline.merged(pipeline.pairs(target, recipe), source.config, keep_patches)
+    wanted = pipeline.merged(pipeline.pairs(target, recipe, source.config), source.config, keep_patches)
     choice = pipeline.choose_data(source, data, split, on_bad_image)
     for place in pipeline.left_out(target):
         console.note(f"all leaves {place.name} out: {place.by_name_only}; --target {place.name} makes it")

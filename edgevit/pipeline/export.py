@@ -62,7 +62,10 @@ class Pair:
         return artifact_name(self.target, self.quantization.name, self.merges or ())
 
     def of(self, config: ViTConfig) -> Pair:
-        """The same with the merges of a checkpoint where it says none. Raises BadInput where the target cannot merge patches."""
+        """The same with the merges of a checkpoint where it says none. Raises BadInput where target or recipe are not for it."""
+        if wrong := quantize.misfit(self.quantization, config):
+            fitting = ", ".join(name for name, recipe in quantize.RECIPES.items() if not quantize.misfit(recipe, config))
+            raise BadInput(wrong, f"these fit: {fitting}")
         merges = config.merges if self.merges is None else self.merges
         if merges and not targets.get(self.target).merges:
             others = ", ".join(target.name for target in targets.all_targets() if target.merges)
@@ -70,10 +73,10 @@ class Pair:
         return dataclasses.replace(self, merges=merges)
 
 
-def pairs(target_names: list[str], recipe_names: list[str]) -> list[Pair]:
+def pairs(target_names: list[str], recipe_names: list[str], config: ViTConfig | None = None) -> list[Pair]:
     """What to make of the names, `all` among them, before any work. Raises UnknownName, and BadInput for what cannot be held.
 
-    `left_out` tells what `all` does not mean.
+    Of recipes `all` means those that a model of the shape `config` can have; `left_out` tells what it does not mean of targets.
     """
     asked = [targets.get(n) for n in target_names if n != "all"]
     for target in asked:
@@ -82,7 +85,9 @@ def pairs(target_names: list[str], recipe_names: list[str]) -> list[Pair]:
                 targets.require_recipe(target, quantize.get(name))
     every = [target for target in targets.all_targets() if not target.by_name_only]
     chosen = every + asked if "all" in target_names else asked
-    names = list(quantize.RECIPES) if "all" in recipe_names else recipe_names
+    fitting = [name for name, recipe in quantize.RECIPES.items() if config is None or not quantize.misfit(recipe, config)]
+    named = [name for name in recipe_names if name != "all"]
+    names = [*fitting, *named] if "all" in recipe_names else named
     found = [Pair(t.name, name) for t in chosen for name in names if not targets.lacks(t, quantize.get(name))]
     called = {(pair.quantization.name, pair.recipe) for pair in found}
     if twice := [name for name, n in Counter(name for name, _ in called).items() if n > 1]:
