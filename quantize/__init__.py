@@ -74,7 +74,8 @@ def misfit(recipe: QuantRecipe, config: ViTConfig) -> str:
     wrong = [n for n in (config.width, config.mlp, config.representation) if group and n % group]
     if recipe.layers or not wrong:
         return ""
-    return f"{recipe.name} wants inputs in groups of {group}, and the model has Linears with {', '.join(map(str, dict.fromkeys(wrong)))}"
+    widths = ", ".join(map(str, dict.fromkeys(wrong)))
+    return f"{recipe.name} wants inputs in groups of {group}, and the model has Linears with {widths}"
 
 
 def get(name: str) -> QuantRecipe:

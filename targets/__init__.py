@@ -67,7 +67,10 @@ def lacks(target: Target, recipe: QuantRecipe) -> str:
     forms = [form.name for form in recipe.forms if form.name not in target.recipes]
     if forms:
         return f"weights as {', '.join(forms)}"
-    return "static activations" if recipe.activations == "static" and "static" not in target.activations else ""
+    if recipe.activations == "static" and "static" not in target.activations:
+        return "static activations"
+    whole = recipe.activations == "none" and any(form.kind == "int" for form in recipe.forms)
+    return "activations in float behind weights of integers" if whole and target.activations else ""
 
 
 def require_recipe(target: Target, recipe: QuantRecipe) -> None:

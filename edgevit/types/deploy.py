@@ -56,7 +56,7 @@ class Target:
     recipes: dict[str, Tolerance]
     """The forms of weights that it holds, by their names, and how far each may be from the checkpoint."""
     activations: tuple[str, ...]
-    """How the back end computes with integers: `dynamic`, `static`; in float always."""
+    """How the back end computes behind weights of integers: `dynamic`, `static`; empty where it does so in float."""
     needs: tuple[Library, ...]
     max_subgraphs: int | None = None
     max_outside: int | None = None

@@ -95,6 +95,8 @@ def test_no_such_file(tmp_path: Path) -> None:
         ("coreml", "int4-g32", "palette4", "coreml-ios18"),
         ("executorch", "palette6", "int8", "coreml"),
         ("tflite-gpu", "int8", "fp16", "executorch"),
+        ("executorch", "int8-weights", "int8", "coreml"),
+        ("coreml", "int8-static", "int8", ""),
         ("executorch", "fp16", "fp32", "coreml"),
     ],
 )
