@@ -247,7 +247,9 @@ def test_the_dial() -> None:
     for preset, given in (("scratch", None), ("finetune", start), ("paper", start), ("probe", start)):
         found = recipe.resolve(TrainConfig("x", preset=preset), _source(8000, 32, True), given)
         undecided = {name for name, value in vars(found).items() if value is None}
-        assert not undecided - {"start", "teacher", "precision", "keep_patches"}, preset
+        assert not undecided - {"start", "teacher", "precision", "keep_patches", "quantize"}, preset
+    learnt = recipe.resolve(TrainConfig("x", start="y", quantize="int4", keep_head=True), _source(8000, 32, True), start)
+    assert (learnt.preset, learnt.lr, learnt.epochs, learnt.layer_decay) == ("quantize", 1e-4, 7, 1.0)
     paper = recipe.resolve(TrainConfig("x", preset="paper"), _source(80_000, 224, True), start)
     assert (paper.optimiser, paper.weight_decay, paper.batch, paper.label_smoothing) == ("sgd", 0.0, 512, 0.0)
     assert recipe.resolve(TrainConfig("x"), _source(100, 32, True), start).preset == "finetune"
