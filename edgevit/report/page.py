@@ -200,9 +200,9 @@ NOTES = (
     "Top-1 is the share of right answers; its change is against the checkpoint on the same images.",
     "Agreement is the share of images to which the artifact and the checkpoint give the same answer, right or wrong.",
     "Lost are right answers of the checkpoint that the artifact does not give, won are its own. McNemar's exact test says how "
-    "often so uneven a split would come if both were equally good.",
+    "often so uneven a split would come if both were equally good (p), and what change of top-1 so many images show or more.",
     "Relative error is |a - b| / |b| over the logits of the golden images: a of the artifact, b of the model as it was "
-    "converted; where that is quantized, the one with b of the checkpoint stands below.",
+    "converted; where that is quantized, the one with b of the float checkpoint stands below.",
     "The 95 % interval is Wilson's. It says how far the share may be from that of all such images; "
     "two artifacts on the same images can be told apart more sharply than their intervals suggest.",
     '"This machine (host)" means that the target\'s own runtime ran on the machine named below. '

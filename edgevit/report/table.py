@@ -133,9 +133,8 @@ def _agreement(artifact: Artifact) -> tuple[Line, ...]:
         return _none(artifact)
     lines = [Line(words.percent(artifact.agreement)), Line(f"of {words.counted(artifact.images, 'image')}", "figure")]
     if paired := artifact.paired:
-        lines.append(Line(f"right answers: {paired.lost:,} lost, {paired.won:,} won", "figure"))
-        lines.append(Line(f"McNemar p = {paired.p:.2g}", "figure"))
-        lines.append(Line(f"a change under {100 * paired.visible:.2g} points cannot show", "figure"))
+        lines.append(Line(f"{paired.lost:,} lost, {paired.won:,} won, p {paired.p:.2g}", "figure"))
+        lines.append(Line(f"shows >= {100 * paired.visible:.2g} points", "figure"))
     return tuple(lines)
 
 
@@ -145,9 +144,9 @@ def _relative_error(artifact: Artifact) -> tuple[Line, ...]:
     parts = [
         word for word, holds in (("merged", artifact.merges), ("quantized", artifact.quantization_error is not None)) if holds
     ]
-    beside = [Line(f"of the {' and '.join(parts)} model", "figure")] if parts else []
+    beside = [Line(f"as {' and '.join(parts)}", "figure")] if parts else []
     if artifact.quantization_error is not None:
-        beside.append(Line(f"of the checkpoint {words.relative(artifact.quantization_error)}", "figure"))
+        beside.append(Line(f"float: {words.relative(artifact.quantization_error)}", "figure"))
     return (Line(words.relative(artifact.relative_error)), *beside)
 
 
