@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
@@ -37,13 +38,26 @@ def nodes(path: Path) -> tuple[Node, ...]:
     return tuple(found for graph in model.subgraphs for found in _nodes(model, graph))
 
 
+def builtin(model: Any, operator: Any) -> int:
+    """The number of an operator in the schema: files of older schemas have it in a field of their own."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def add_buffer(model: Any, content: bytes) -> int:
+    """A new buffer of the file; its place."""
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
 def _nodes(model: Any, graph: Any) -> list[Node]:
     names = _names(schema.BuiltinOperator)
     widened: set[int] = set()
     found: list[Node] = []
     for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        name = names[builtin(model, operator)]
         inputs = [i for i in operator.inputs if i >= 0]
         operands = tuple(_operand(model, graph, i, widened) for i in inputs)
         if name == "DEQUANTIZE" and operands[0].constant:

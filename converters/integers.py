@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from torch import nn
 
+from converters import flatbuffer
 from converters.linear import Held, held, matrix
 from edgevit.errors import EdgevitError
 
@@ -52,8 +53,7 @@ def _content(file: Any, tensor: Any) -> bytes:
 
 
 def _is_linear(file: Any, operator: Any) -> bool:
-    code = file.operatorCodes[operator.opcodeIndex]
-    return max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.FULLY_CONNECTED
+    return flatbuffer.builtin(file, operator) == int(schema.BuiltinOperator.FULLY_CONNECTED)
 
 
 def _put(file: Any, graph: Any, tensor: Any, found: Held) -> None:
@@ -68,16 +68,9 @@ def _put(file: Any, graph: Any, tensor: Any, found: Held) -> None:
     groups.scales, groups.zeroPoints, groups.blockSize = len(graph.tensors), -1, found.integers.shape[1] // scale.shape[1]
     scales = schema.TensorT()
     scales.name, scales.shape, scales.type = tensor.name + b"_scales", list(scale.shape), schema.TensorType.FLOAT16
-    scales.buffer = _buffer(file, scale.astype(np.float16).tobytes())
+    scales.buffer = flatbuffer.add_buffer(file, scale.astype(np.float16).tobytes())
     graph.tensors.append(scales)
     tensor.quantization.detailsType, tensor.quantization.details = schema.QuantizationDetails.BlockwiseQuantization, groups
-
-
-def _buffer(file: Any, content: bytes) -> int:
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(content, np.uint8)
-    file.buffers.append(buffer)
-    return len(file.buffers) - 1
 
 
 def packed(integers: np.ndarray, bits: int) -> bytes:

@@ -10,6 +10,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
+from converters import flatbuffer
+
 
 def lift_products(path: Path) -> int:
     """Turn products (b, m, k) x (b, k, n) between reshapes into (1, b, m, k) x (1, b, k, n); how many there were.
@@ -66,11 +68,9 @@ class _Graph:
 
     def _constant(self, numbers: list[int]) -> int:
         """A new tensor that holds `numbers`; its place in the graph."""
-        buffer, tensor = schema.BufferT(), schema.TensorT()
-        buffer.data = np.frombuffer(np.array(numbers, np.int32).tobytes(), np.uint8)
+        tensor = schema.TensorT()
         tensor.shape, tensor.type, tensor.name = [len(numbers)], schema.TensorType.INT32, f"shape_of_{len(self.graph.tensors)}"
-        tensor.buffer = len(self.model.buffers)
-        self.model.buffers.append(buffer)
+        tensor.buffer = flatbuffer.add_buffer(self.model, np.array(numbers, np.int32).tobytes())
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
@@ -78,8 +78,7 @@ class _Graph:
         return [operator for operator in self.graph.operators if self._is(operator, builtin)]
 
     def _is(self, operator: Any, builtin: str) -> bool:
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        return max(code.builtinCode, code.deprecatedBuiltinCode) == getattr(schema.BuiltinOperator, builtin)
+        return flatbuffer.builtin(self.model, operator) == getattr(schema.BuiltinOperator, builtin)
 
     def _readers(self, tensor: int) -> list[Any]:
         return [operator for operator in self.graph.operators if tensor in operator.inputs]

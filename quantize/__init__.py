@@ -8,15 +8,11 @@ gives them scales known beforehand.
 
 from __future__ import annotations
 
-import re
-
 from edgevit.errors import UnknownName
 from edgevit.types import QuantRecipe, ViTConfig, Weights
 from quantize import user
 
-_FORM = re.compile(r"(fp|int|palette)([0-9]+)(?:-g([0-9]+))?(?:-(weights|static))?")
-_KINDS = {"fp": "float", "int": "int", "palette": "palette"}
-_ACTIVATIONS = {None: "dynamic", "weights": "none", "static": "static"}
+_ACTIVATIONS = {"": "dynamic", "weights": "none", "static": "static"}
 
 STAYS = "patch embedding (few weights, raw pixels), LayerNorm, softmax, GELU, residual sums (accuracy)"
 COARSE = 6
@@ -25,36 +21,32 @@ COARSE = 6
 
 def decoded(name: str) -> QuantRecipe | None:
     """The recipe that a name spells, or None where it spells none."""
-    found = _FORM.fullmatch(name)
-    if not found:
+    activations = next((word for word in _ACTIVATIONS if word and name.endswith(f"-{word}")), "")
+    weights = Weights.named(name.removesuffix(f"-{activations}") if activations else name)
+    if weights is None or (activations and weights.kind != "int"):
         return None
-    kind, bits, group, activations = found.groups()
-    try:
-        weights = Weights(int(bits), _KINDS[kind], int(group or 0))
-        coarse = kind != "fp" and weights.bits <= COARSE
-        careful = coarse or activations == "static"
-        return QuantRecipe(
-            name,
-            _summary(weights, activations),
-            weights,
-            activations=_ACTIVATIONS[activations] if kind == "int" else "none",
-            rounding="gptq" if coarse else "nearest",
-            smoothing=careful and kind == "int",
-            bias_correction=careful,
-            float_layers="" if kind == "fp" else STAYS,
-        )
-    except ValueError:
-        return None
+    coarse = weights.kind != "float" and weights.bits <= COARSE
+    careful = coarse or activations == "static"
+    return QuantRecipe(
+        name,
+        _summary(weights, activations),
+        weights,
+        activations=_ACTIVATIONS[activations] if weights.kind == "int" else "none",
+        rounding="gptq" if coarse else "nearest",
+        smoothing=careful and weights.kind == "int",
+        bias_correction=careful,
+        float_layers="" if weights.kind == "float" else STAYS,
+    )
 
 
-def _summary(weights: Weights, activations: str | None) -> str:
+def _summary(weights: Weights, activations: str) -> str:
     if weights.kind == "float":
         return "as trained" if weights.bits == 32 else "half precision, weights and arithmetic"
     if weights.kind == "palette":
         return f"weights of every Linear as places in a palette of {2**weights.bits} values, one palette for each matrix"
     scale = f"one scale per group of {weights.group} inputs" if weights.group else "one scale per output channel"
     entering = {
-        None: "int8 activations per token where the target computes with them",
+        "": "int8 activations per token where the target computes with them",
         "weights": "activations in float",
         "static": "int8 activations with scales from calibration",
     }

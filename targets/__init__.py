@@ -88,18 +88,12 @@ def _nearest(target: Target, form: Weights) -> str:
     """The form that the target holds in about as many bits, floats for floats, of the same kind if it can be."""
 
     def distance(name: str) -> tuple[bool, int, bool, bool, int]:
-        kind, bits, group = _parts(name)
-        whole = (kind == "float") != (form.kind == "float")
-        return whole, abs(bits - form.bits), kind != form.kind, bits < form.bits, abs(group - form.group)
+        other = Weights.named(name)
+        assert other
+        whole = (other.kind == "float") != (form.kind == "float")
+        return whole, abs(other.bits - form.bits), other.kind != form.kind, other.bits < form.bits, abs(other.group - form.group)
 
     return min(target.recipes, key=distance)
-
-
-def _parts(name: str) -> tuple[str, int, int]:
-    """Kind, bits and group of a form by its name."""
-    plain, _, group = name.partition("-g")
-    kind = plain.rstrip("0123456789")
-    return {"fp": "float"}.get(kind, kind), int(plain[len(kind) :]), int(group or 0)
 
 
 def tolerance(target: Target, recipe: QuantRecipe, merged: bool) -> Tolerance:

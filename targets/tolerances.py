@@ -13,14 +13,14 @@ from edgevit.types import Tolerance
 FP32 = Tolerance(1e-4, 0.002, 0.998)
 FP16 = Tolerance(0.02, 0.005, 0.995)
 WEIGHTS = {
-    "int8": Tolerance(0.02, 0.005, 0.985),
-    "int4-g32": Tolerance(0.02, 0.02, 0.91),
-    "int4-g64": Tolerance(0.02, 0.025, 0.89),
-    "int4-g128": Tolerance(0.02, 0.03, 0.87),
-    "int4": Tolerance(0.02, 0.04, 0.85),
-    "palette8": Tolerance(0.02, 0.005, 0.985),
-    "palette6": Tolerance(0.02, 0.01, 0.96),
-    "palette4": Tolerance(0.02, 0.025, 0.88),
+    "int8": Tolerance(0.02, 0.005, 0.99),
+    "int4-g32": Tolerance(0.02, 0.01, 0.93),
+    "int4-g64": Tolerance(0.02, 0.01, 0.93),
+    "int4-g128": Tolerance(0.02, 0.01, 0.93),
+    "int4": Tolerance(0.02, 0.01, 0.93),
+    "palette8": Tolerance(0.02, 0.005, 0.99),
+    "palette6": Tolerance(0.02, 0.005, 0.96),
+    "palette4": Tolerance(0.02, 0.015, 0.9),
 }
 """Where activations stay in float, of 16 bits as Core ML's."""
 INT4 = tuple(name for name in WEIGHTS if name.startswith("int4"))

@@ -133,7 +133,7 @@ def counted(checkpoint: Path, images: Path, monkeypatch: pytest.MonkeyPatch, tmp
             place.mkdir()
         references, converted, checked, quantized = places
         if quantizes:
-            stages.quantize(made, None, quantized, silent)
+            stages.quantize(made, quantized, silent)
         stages.convert(blank, quantized / "left" if quantizes else None, references, converted, silent, stage.Children())
         stages.check(blank, references, checked, silent, stage.Children())
         return started

@@ -72,7 +72,7 @@ def analyse(
     if budget:
         reference = outputs(torch_runner(model), loader(source, data), progress, "answers of the checkpoint")
         measure = _measure(model, low, high, seen, budget, lambda m: _outputs(m, source, data, progress), reference, progress)
-        chosen, steps = _search(mixing.order(found.layers), found, model, low, budget, measure)
+        chosen, steps = _search(mixing.order(found.layers), found, budget, measure)
         mix = mixing.raised(low, high.weights, chosen, "mixed")
         found = dataclasses.replace(found, steps=steps, raised=tuple(chosen), file=RECIPE)
     drawing = damage(found)
@@ -118,9 +118,7 @@ def _measure(
     return measure
 
 
-def _search(
-    order: list[LayerDamage], found: Analysis, model: ViT, low: QuantRecipe, budget: Budget, measure: Measure
-) -> tuple[list[str], tuple[Mix, ...]]:
+def _search(order: list[LayerDamage], found: Analysis, budget: Budget, measure: Measure) -> tuple[list[str], tuple[Mix, ...]]:
     """The layers to raise, and what was measured on the way. Raises BadInput where no mix holds, with the best one found."""
     first = measure([])
     if budget.kind == "bytes":

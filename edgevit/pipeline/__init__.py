@@ -1,10 +1,11 @@
 """The stages in order, each in a child process; an error becomes an Outcome that names its stage."""
 
 from edgevit.pipeline.calibrating import choose as choose_calibration
-from edgevit.pipeline.export import Pair, export, left_out, merged, pairs, too_little
+from edgevit.pipeline.export import export, too_little
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
 from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, profile, report
 from edgevit.pipeline.mixing import analyse, budget
+from edgevit.pipeline.pairs import Pair, left_out, merged, pairs
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
 from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
 from edgevit.pipeline.weights import export_weights, import_weights

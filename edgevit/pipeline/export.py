@@ -7,13 +7,11 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import quantize
 import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
@@ -21,6 +19,7 @@ from edgevit import folder, memory, record
 from edgevit.cache import Cache
 from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed, StageCrashed
 from edgevit.pipeline import calibrating, reuse, side_by_side
+from edgevit.pipeline.pairs import Pair
 from edgevit.pipeline.reuse import Once, Stages
 from edgevit.pipeline.side_by_side import Work
 from edgevit.stage import Children
@@ -31,83 +30,12 @@ from edgevit.types import (
     DataChoice,
     Delegation,
     Exported,
-    Merge,
     Outcome,
     Progress,
     QuantRecipe,
     Target,
-    ViTConfig,
-    artifact_name,
 )
 from edgevit.versions import machine, versions
-from edgevit.vit import config as shapes
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One artifact to make."""
-
-    target: str
-    recipe: str
-    """A name that decodes, or a file of the user's own."""
-    merges: tuple[Merge, ...] | None = None
-    """Of patches; None: those of the checkpoint."""
-
-    @property
-    def quantization(self) -> QuantRecipe:
-        return quantize.get(self.recipe)
-
-    @property
-    def name(self) -> str:
-        return artifact_name(self.target, self.quantization.name, self.merges or ())
-
-    def of(self, config: ViTConfig) -> Pair:
-        """The same with the merges of a checkpoint where it says none. Raises BadInput where target or recipe are not for it."""
-        if wrong := quantize.misfit(self.quantization, config):
-            fitting = ", ".join(name for name, recipe in quantize.RECIPES.items() if not quantize.misfit(recipe, config))
-            raise BadInput(wrong, f"these fit: {fitting}")
-        merges = config.merges if self.merges is None else self.merges
-        if merges and not targets.get(self.target).merges:
-            others = ", ".join(target.name for target in targets.all_targets() if target.merges)
-            raise BadInput(f"{self.target} cannot merge patches", f"these can: {others}")
-        return dataclasses.replace(self, merges=merges)
-
-
-def pairs(target_names: list[str], recipe_names: list[str], config: ViTConfig | None = None) -> list[Pair]:
-    """What to make of the names, `all` among them, before any work. Raises UnknownName, and BadInput for what cannot be held.
-
-    Of recipes `all` means those that a model of the shape `config` can have; `left_out` tells what it does not mean of targets.
-    """
-    asked = [targets.get(n) for n in target_names if n != "all"]
-    for target in asked:
-        for name in recipe_names:
-            if name != "all":
-                targets.require_recipe(target, quantize.get(name))
-    every = [target for target in targets.all_targets() if not target.by_name_only]
-    chosen = every + asked if "all" in target_names else asked
-    fitting = [name for name, recipe in quantize.RECIPES.items() if config is None or not quantize.misfit(recipe, config)]
-    named = [name for name in recipe_names if name != "all"]
-    names = [*fitting, *named] if "all" in recipe_names else named
-    found = [Pair(t.name, name) for t in chosen for name in names if not targets.lacks(t, quantize.get(name))]
-    called = {(pair.quantization.name, pair.recipe) for pair in found}
-    if twice := [name for name, n in Counter(name for name, _ in called).items() if n > 1]:
-        raise BadInput(f"two recipes are called {', '.join(twice)}", "give each a name of its own")
-    if not found:
-        raise BadInput(f"no target holds {', '.join(names)}", "edgevit targets shows what each holds")
-    return list(dict.fromkeys(found))
-
-
-def merged(wanted: list[Pair], config: ViTConfig, keeps: list[float]) -> list[Pair]:
-    """Each of `wanted` for each share of the patches that is kept. Raises BadInput where the model or a target cannot do so."""
-    each = [shapes.merges(config, keep) or None for keep in dict.fromkeys(keeps)]
-    return [dataclasses.replace(pair, merges=merges).of(config) for merges in each for pair in wanted]
-
-
-def left_out(target_names: list[str]) -> list[Target]:
-    """Targets that must be named and were not, where the user may think that `all` means them."""
-    if "all" not in target_names:
-        return []
-    return [target for target in targets.all_targets() if target.by_name_only and target.name not in target_names]
 
 
 def export(
@@ -137,10 +65,10 @@ def export(
         references = Path(scratch) / "references"
         references.mkdir()
         able = any(not targets.missing(targets.get(pair.target)) for pair in wanted)
-        stages = reuse.stages(source, data, cache if able else None, progress)
+        stages = reuse.stages(source, data, cache if able else None, progress, calibration)
         if able and stages.reference(references, progress).reused:
             progress("answers of the checkpoint, unchanged and reused", 1, 1)
-        exports = Exports(stages, out, force, references, recipes, calibration)
+        exports = Exports(stages, out, force, references, recipes)
         if able:
             exports.made.update((name, _quantized(exports, recipe, progress)) for name, recipe in recipes.items())
         yield from _side_by_side(exports, wanted, jobs, progress)
@@ -158,7 +86,6 @@ class Exports:
     force: bool
     references: Path
     recipes: dict[str, QuantRecipe] = field(default_factory=dict)
-    calibration: Calibration | None = None
     peaks: dict[str, int] = field(default_factory=dict)
     made: dict[str, Path | Stopped | None] = field(default_factory=dict)
 
@@ -170,7 +97,7 @@ def _quantized(exports: Exports, recipe: QuantRecipe, progress: Progress) -> Pat
     into.mkdir()
     try:
         with outcome(Outcome.QUANTIZE_FAILED):
-            exports.stages.quantize(recipe, exports.calibration if recipe.calibrates else None, into, progress)
+            exports.stages.quantize(recipe, into, progress)
     except Stopped as stopped:
         return stopped
     return into / artifacts.QUANTIZED
@@ -216,7 +143,8 @@ def _export_one(exports: Exports, pair: Pair, progress: Progress, children: Chil
 def _blank(exports: Exports, pair: Pair) -> Artifact:
     source, recipe = exports.stages.source, exports.recipes[pair.recipe]
     config = dataclasses.replace(source.config, merges=pair.merges or ())
-    seen = calibrating.words(exports.calibration) if recipe.calibrates and exports.calibration else ""
+    calibration = exports.stages.calibration
+    seen = calibrating.words(calibration) if recipe.calibrates and calibration else ""
     return Artifact(
         pair.target, recipe.name, Outcome.PASS, quantization=recipe, calibration=seen, config=config, preprocess=source.preprocess
     )

@@ -12,8 +12,9 @@ from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit import folder, record, stage
 from edgevit.errors import BadInput, StageCrashed
-from edgevit.pipeline.export import export, pairs
+from edgevit.pipeline.export import export
 from edgevit.pipeline.look import refuse_reported
+from edgevit.pipeline.pairs import pairs
 from edgevit.pipeline.recheck import source_of
 from edgevit.pipeline.training import choose_data, train
 from edgevit.types import Artifact, Checkpoint, Latency, Prediction, Profile, Progress, Report, TrainConfig

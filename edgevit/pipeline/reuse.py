@@ -32,29 +32,28 @@ class Once(Finished[T]):
 
 @dataclass(frozen=True)
 class Stages:
-    """The stages of one export, on the images that `images` identifies. Without a `cache` each is done."""
+    """The stages of one export, on the images that `images` identifies, `seen` those to calibrate on. Without a `cache` each is
+    done.
+    """
 
     source: Checkpoint
     data: DataChoice
     cache: Cache | None
     weights: str = ""
     images: str = ""
+    calibration: Calibration | None = None
+    seen: str = ""
 
     def reference(self, into: Path, progress: Progress) -> Once[int]:
         job, given = "edgevit.jobs.export:reference", {"checkpoint": self.source.folder, "data": self.data}
         return self._run(job, int, self._reference(), into, progress, None, **given)
 
-    def quantize(self, recipe: QuantRecipe, calibration: Calibration | None, into: Path, progress: Progress) -> Once[int]:
-        given = {"checkpoint": self.source.folder, "recipe": recipe, "calibration": calibration}
-        depends: dict[str, object] = {}
-        if self.cache:
-            seen = self._identity(calibration, progress) if calibration else ""
-            depends = {"weights": self.weights, "recipe": recipe, "calibration": seen, **_here("torch", "torchao", *IMAGES)}
+    def quantize(self, recipe: QuantRecipe, into: Path, progress: Progress) -> Once[int]:
+        looks = recipe.calibrates
+        given = {"checkpoint": self.source.folder, "recipe": recipe, "calibration": self.calibration if looks else None}
+        depends = {"weights": self.weights, "recipe": recipe, "seen": self.seen if looks else ""}
+        depends |= _here("torch", "torchao", *IMAGES)
         return self._run("edgevit.jobs.quantize:quantize", int, depends, into, progress, None, **given)
-
-    def _identity(self, calibration: Calibration, progress: Progress) -> str:
-        job = "edgevit.jobs.quantize:identity"
-        return stage.run(job, str, progress, checkpoint=self.source.folder, calibration=calibration).value
 
     def convert(
         self, artifact: Artifact, quantized: Path | None, references: Path, into: Path, progress: Progress, children: Children
@@ -119,12 +118,18 @@ class Stages:
         return Once(value, entry.seconds, entry.peak_bytes, reused=True)
 
 
-def stages(source: Checkpoint, data: DataChoice, cache: Cache | None, progress: Progress) -> Stages:
-    """The stages of an export. With a cache the weights and the images are hashed first, the images as they are decoded."""
+def stages(
+    source: Checkpoint, data: DataChoice, cache: Cache | None, progress: Progress, calibration: Calibration | None = None
+) -> Stages:
+    """The stages of an export. With a cache the weights and all images are hashed first, the images as they are decoded."""
     if cache is None:
-        return Stages(source, data, None)
+        return Stages(source, data, None, calibration=calibration)
     images = stage.run("edgevit.jobs.export:identity", str, progress, checkpoint=source.folder, data=data).value
-    return Stages(source, data, cache, folder.sha256(source.folder / checkpoints.WEIGHTS), images)
+    seen = ""
+    if calibration:
+        job = "edgevit.jobs.quantize:identity"
+        seen = stage.run(job, str, progress, checkpoint=source.folder, calibration=calibration).value
+    return Stages(source, data, cache, folder.sha256(source.folder / checkpoints.WEIGHTS), images, calibration, seen)
 
 
 def _well(value: object) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from edgevit.types.model import require
 
 KINDS = {"float": (16, 32), "int": (4, 8), "palette": (4, 6, 8)}
+WORDS = {"fp": "float", "int": "int", "palette": "palette"}
+"""How the name of a form begins, for each kind."""
 GROUPS = (0, 32, 64, 128)
 ACTIVATIONS = ("none", "dynamic", "static")
 ROUNDINGS = ("nearest", "gptq")
@@ -36,8 +39,18 @@ class Weights:
     @property
     def name(self) -> str:
         """The form by its name: fp16, int8, int4-g32, palette6."""
-        kind = {"float": "fp", "int": "int", "palette": "palette"}[self.kind]
-        return f"{kind}{self.bits}" + (f"-g{self.group}" if self.group else "")
+        word = next(word for word, kind in WORDS.items() if kind == self.kind)
+        return f"{word}{self.bits}" + (f"-g{self.group}" if self.group else "")
+
+    @classmethod
+    def named(cls, name: str) -> Weights | None:
+        """The form of that name, or None where there is none."""
+        found = re.fullmatch(r"(fp|int|palette)([0-9]+)(?:-g([0-9]+))?", name)
+        try:
+            form = cls(int(found[2]), WORDS[found[1]], int(found[3] or 0)) if found else None
+        except ValueError:
+            return None
+        return form if form and form.name == name else None
 
     @property
     def granularity(self) -> str:

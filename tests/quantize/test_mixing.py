@@ -12,20 +12,14 @@ from torch import Tensor
 
 import quantize
 from edgevit.types import LayerDamage, LayerRule, Weights, silent
-from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 from quantize import mixing
 from quantize.apply import quantized
 
 
 @pytest.fixture
-def model() -> ViT:
-    torch.manual_seed(0)
-    vit = ViT(dataclasses.replace(config("Pico/8", (32, 32), 10), depth=2)).eval().requires_grad_(False)
-    for p in vit.parameters():
-        p.data += 0.05 * torch.randn_like(p)
-    torch.nn.init.normal_(vit.head.weight)  # type: ignore[arg-type]
-    return vit
+def model(model: ViT) -> ViT:
+    return model.requires_grad_(False)
 
 
 @pytest.fixture

@@ -11,20 +11,9 @@ import torch
 import quantize
 from edgevit.errors import BadInput
 from edgevit.types import LayerRule, Weights
-from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 from quantize import qat
 from quantize.apply import apply, quantized
-
-
-@pytest.fixture
-def model() -> ViT:
-    torch.manual_seed(0)
-    vit = ViT(dataclasses.replace(config("Pico/8", (32, 32), 10), depth=2)).eval()
-    for p in vit.parameters():
-        p.data += 0.05 * torch.randn_like(p)
-    torch.nn.init.normal_(vit.head.weight)  # type: ignore[arg-type]
-    return vit
 
 
 def plain(name: str, **changes: object):  # type: ignore[no-untyped-def]

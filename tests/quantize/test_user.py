@@ -27,7 +27,21 @@ def test_what_is_not_in_the_table_decodes_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["int5", "int8-g32", "palette5", "fp8", "fp16-weights-x", "int4-g33", "int8-dynamic", "INT8", ""]
+    "name",
+    [
+        "int5",
+        "int8-g32",
+        "palette5",
+        "fp8",
+        "fp16-weights-x",
+        "int4-g33",
+        "int8-dynamic",
+        "INT8",
+        "",
+        "int8-",
+        "int08",
+        "int4-g0",
+    ],
 )
 def test_what_does_not_decode_is_no_recipe(name: str) -> None:
     with pytest.raises(BadInput, match="unknown recipe"):
