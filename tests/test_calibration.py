@@ -56,6 +56,23 @@ def test_images_that_it_is_checked_on_are_refused(source: Checkpoint) -> None:
         calibrating.images(source, [NEEDS], Calibration(HELD_OUT, 9), HELD_OUT)
 
 
+@pytest.mark.parametrize(
+    ("looked_at", "checked_on", "refused"),
+    [
+        ("train", "auto", False), ("train", "held-out", False), ("train", "train", True), ("train", "all", True),
+        ("all", "auto", True), ("all", "held-out", True),
+    ],
+)  # fmt: skip
+def test_parts_of_one_source_may_not_overlap(looked_at: str, checked_on: str, refused: bool, source: Checkpoint) -> None:
+    """What `auto` comes to is the held-out part of what the checkpoint was trained on, and of others perhaps all."""
+    asked, checked = Calibration(DataChoice("digits", looked_at, "refuse"), 9), DataChoice("digits", checked_on, "refuse")
+    if not refused:
+        assert calibrating.images(source, [NEEDS], asked, checked) == asked
+        return
+    with pytest.raises(BadInput, match="calibrated on and checked on"):
+        calibrating.images(source, [NEEDS], asked, checked)
+
+
 def test_images_are_spread_over_the_source_and_preprocessed(source: Checkpoint) -> None:
     made = job.calibration_images(source, Calibration(DataChoice("digits", "train", "refuse"), 50), lambda *_: None)
     assert made.shape == (50, 3, 32, 32) and made.dtype == np.float32

@@ -28,7 +28,8 @@ def images(
         )
     chosen = asked or choose(source, None, IMAGES, "refuse")
     assert chosen
-    if (lasting(chosen.data.spec), chosen.data.split) == (lasting(checked_on.spec), checked_on.split):
+    same = lasting(chosen.data.spec) == lasting(checked_on.spec)
+    if same and (chosen.data.split == "all" or checked_on.split in ("all", chosen.data.split)):
         raise BadInput(
             f"{chosen.data.spec} would both be calibrated on and checked on", "--calibrate other images, or another --split"
         )

@@ -123,6 +123,19 @@ def test_what_a_set_can_show() -> None:
     assert visible(0, 0, 5) == 1.0
 
 
+def test_the_least_visible_change_is_the_least() -> None:
+    """Whatever parts: one image less would not show, and this many do. A file that is all wrong is told in a moment."""
+    for parting in (*range(40), 100, 999, 9000):
+        net = round(visible(parting, 0, 20_000) * 20_000)
+
+        def p(net: int, parting: int = parting) -> float:
+            whole = max(parting, net)
+            whole += (whole + net) % 2
+            return mcnemar((whole + net) // 2, (whole - net) // 2)
+
+        assert p(net) < 0.05 and all(p(less) >= 0.05 for less in range(1, net)[-5 if parting > 999 else 0 :])
+
+
 def test_lost_and_won_answers_are_told_apart(classes: np.ndarray) -> None:
     ours, theirs = classes.copy(), classes.copy()
     ours[:7] = (classes[:7] + 1) % 10  # lost
