@@ -7,6 +7,7 @@ from pathlib import Path
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from torch import Tensor
 
+from converters import static
 from converters.lowering import FILE, lower
 from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
@@ -27,4 +28,5 @@ REWRITES = (
 def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
     progress("re-authoring", 0, 3)
     authored, rewrites = rewritten(model, REWRITES, images)
-    return Exported(FILE, lower(authored, XnnpackPartitioner(), "XNNPACK", into, progress), rewrites)
+    computed = static.graph(authored) if recipe.activations == "static" else authored
+    return Exported(FILE, lower(computed, model.config.image_size, XnnpackPartitioner(), "XNNPACK", into, progress), rewrites)

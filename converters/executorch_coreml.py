@@ -36,4 +36,4 @@ def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progres
         compute_precision=ct.precision.FLOAT32 if recipe.name == "fp32" else ct.precision.FLOAT16,
     )
     partitioner = CoreMLPartitioner(compile_specs=specification)
-    return Exported(FILE, lower(authored, partitioner, "Core ML", into, progress), rewrites)
+    return Exported(FILE, lower(authored, model.config.image_size, partitioner, "Core ML", into, progress), rewrites)

@@ -27,4 +27,4 @@ def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progres
     progress("re-authoring", 0, 3)
     authored, rewrites = rewritten(model, REWRITES, images)
     partitioner = VulkanPartitioner({"force_fp16": recipe.name == "fp16"})
-    return Exported(FILE, lower(authored, partitioner, "Vulkan", into, progress), rewrites)
+    return Exported(FILE, lower(authored, model.config.image_size, partitioner, "Vulkan", into, progress), rewrites)

@@ -52,6 +52,18 @@ def add_buffer(model: Any, content: bytes) -> int:
     return len(model.buffers) - 1
 
 
+def operator_code(model: Any, builtin: int) -> int:
+    """The place of a builtin operator in the file's list of those that it uses, where it is put if it is not there."""
+    for place, code in enumerate(model.operatorCodes):
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
+            return place
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = builtin
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
 def _nodes(model: Any, graph: Any) -> list[Node]:
     names = _names(schema.BuiltinOperator)
     widened: set[int] = set()

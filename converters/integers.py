@@ -11,31 +11,52 @@ from ai_edge_litert.tools import flatbuffer_utils
 from torch import nn
 
 from converters import flatbuffer
+from converters.int8_graph import WEIGHTS, Int8Graph
 from converters.linear import Held, held, matrix
 from edgevit.errors import EdgevitError
-
-WEIGHTS = 1
-"""Which input of a FULLY_CONNECTED they are."""
+from edgevit.vit.static import Rounding, StaticLinear
 
 
-def store(model: nn.Module, path: Path) -> None:
+def store(model: nn.Module, path: Path, images: Rounding | None = None, answers: Rounding | None = None) -> None:
     """Put the integers of the Linears of `model` into the file, which was converted from their dequantized floats.
 
-    A matrix is found by its floats, bit for bit. Raises EdgevitError where one is not there: the converter changed it.
+    Those that round what enters and leaves them compute in int8; the file takes `images` and gives `answers` so. A matrix is
+    found by its floats, bit for bit. Raises EdgevitError where one is not there: the converter changed it.
     """
-    wanted = {}
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and (found := held(module)):
-            wanted[matrix(module).numpy().tobytes()] = (name, found)
+    wanted = _wanted(model)
     file = flatbuffer_utils.read_model(str(path))
     places = [(graph, tensor, _content(file, tensor)) for graph in file.subgraphs for tensor in _weights(file, graph)]
     for graph, tensor, floats in places:
         if floats in wanted:
-            _put(file, graph, tensor, wanted[floats][1])
+            _put(file, graph, tensor, wanted[floats][2])
     stored = {floats for _, _, floats in places}
-    if lost := [name for floats, (name, found) in wanted.items() if floats not in stored and found.integers.any()]:
+    if lost := [name for floats, (name, _, found) in wanted.items() if floats not in stored and found.integers.any()]:
         raise EdgevitError(f"TFLite's converter changed the weights of {', '.join(lost)[:200]}")
+    for graph in file.subgraphs:
+        int8 = Int8Graph(file, graph)
+        linears = {id(t): wanted[floats][1] for owner, t, floats in places if owner is graph and floats in wanted}
+        for operator in [o for o in graph.operators if _is_linear(file, o)]:
+            linear = linears.get(id(graph.tensors[operator.inputs[WEIGHTS]]))
+            if isinstance(linear, StaticLinear):
+                int8.linear(operator, linear)
+        if images:
+            int8.images(images)
+        if answers:
+            int8.answers(answers)
     flatbuffer_utils.write_model(file, str(path))
+
+
+def _wanted(model: nn.Module) -> dict[bytes, tuple[str, nn.Linear, Held]]:
+    """The quantized Linears by the floats of their matrices. Raises EdgevitError for two of one matrix and other ranges."""
+    wanted: dict[bytes, tuple[str, nn.Linear, Held]] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and (found := held(module)):
+            floats = matrix(module).numpy().tobytes()
+            other = wanted.setdefault(floats, (name, module, found))[1]
+            if isinstance(module, StaticLinear) and other is not module:
+                both = f"{wanted[floats][0]} and {name}"
+                raise EdgevitError(f"{both} have the same weights: their activations cannot be told apart")
+    return wanted
 
 
 def _weights(file: Any, graph: Any) -> list[Any]:

@@ -1,4 +1,7 @@
-"""Linear maps cut and scaled without touching their integers, whether their weights are floats or torchao's."""
+"""Linear maps cut and scaled without touching their integers, whether their weights are floats or torchao's.
+
+Where a Linear rounds what enters and leaves it, the rounding is cut and scaled with it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 from torchao.quantization import IntxUnpackedToInt8Tensor
+
+from edgevit.vit.static import Rounding, StaticLinear
 
 Model = TypeVar("Model", bound=nn.Module)
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
@@ -26,7 +31,8 @@ def matrix(linear: nn.Linear) -> Tensor:
 
 def rows(linear: nn.Linear, start: int, stop: int) -> nn.Linear:
     """The map to the outputs `start` up to `stop` alone."""
-    return _linear(linear.weight.detach()[start:stop], linear.bias.detach()[start:stop])
+    cut = _linear(linear.weight.detach()[start:stop], linear.bias.detach()[start:stop])
+    return _static(cut, linear, linear.leaving.rows(start, stop)) if isinstance(linear, StaticLinear) else cut
 
 
 def scaled(linear: nn.Linear, factor: float) -> nn.Linear:
@@ -36,7 +42,8 @@ def scaled(linear: nn.Linear, factor: float) -> nn.Linear:
         weight = _with_scale(weight, weight.scale * factor)
     else:
         weight = weight * factor
-    return _linear(weight, linear.bias.detach() * factor)
+    made = _linear(weight, linear.bias.detach() * factor)
+    return _static(made, linear, linear.leaving.scaled(factor)) if isinstance(linear, StaticLinear) else made
 
 
 def after_affine(linear: nn.Linear, gain: Tensor, shift: Tensor) -> nn.Linear:
@@ -74,12 +81,22 @@ def held(linear: nn.Linear) -> Held | None:
 
 
 def dequantized(model: Model) -> Model:
-    """A copy of `model` with float weights that lie on the integers' grid, for back ends that know no torchao."""
+    """A copy of `model` with float weights that lie on the integers' grid, for back ends that know no torchao.
+
+    Its activations are floats.
+    """
     model = copy.deepcopy(model)
-    for module in model.modules():
+    for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear) and quantized(module):
             module.weight = nn.Parameter(module.weight.detach().dequantize(), requires_grad=False)  # type: ignore[operator]
+        if isinstance(module, StaticLinear):
+            model.set_submodule(name, _linear(module.weight.detach(), module.bias.detach()))
     return model
+
+
+def statics(model: nn.Module) -> dict[str, StaticLinear]:
+    """The Linears that round what enters and leaves them, by their names."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, StaticLinear)}
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
@@ -88,6 +105,10 @@ def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     linear.weight = nn.Parameter(weight, requires_grad=False)
     linear.bias = nn.Parameter(bias, requires_grad=False)
     return linear
+
+
+def _static(linear: nn.Linear, like: StaticLinear, leaving: Rounding) -> StaticLinear:
+    return StaticLinear.of(linear, like.entering, leaving)
 
 
 def _with_scale(weight: IntxUnpackedToInt8Tensor, scale: Tensor) -> IntxUnpackedToInt8Tensor:

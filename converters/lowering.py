@@ -10,21 +10,22 @@ import torch
 from executorch.devtools.backend_debug import get_delegation_info
 from executorch.exir import to_edge_transform_and_lower
 from executorch.exir.backend.partitioner import Partitioner
+from torch import nn
 from torch.fx.traceback import NodeSource
 
-from converters.rewrite.parts import Authored
 from edgevit.types import Delegation, Progress
 
 FILE = "model.pte"
 
 
-def lower(model: Authored, partitioner: Partitioner, delegate: str, into: Path, progress: Progress) -> Delegation:
-    """Write the program of one image (1, 3, H, W) float32 to logits (1, classes) to the folder `into`.
+def lower(
+    model: nn.Module, size: tuple[int, int], partitioner: Partitioner, delegate: str, into: Path, progress: Progress
+) -> Delegation:
+    """Write the program of one image (1, 3, H, W) float32, (H, W) being `size`, to logits (1, classes) to the folder `into`.
 
     The call of a delegate counts as a node outside of it.
     """
-    height, width = model.config.image_size
-    exported = torch.export.export(model, (torch.zeros(1, 3, height, width),))
+    exported = torch.export.export(model, (torch.zeros(1, 3, *size),))
     progress(f"lowering to {delegate}", 1, 3)
     with _shared_provenance():
         edge = to_edge_transform_and_lower(exported, partitioner=[partitioner])

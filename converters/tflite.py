@@ -21,6 +21,7 @@ from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import rewritten
 from edgevit.types import Delegation, Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
+from edgevit.vit.static import Rounding, StaticLinear
 
 FILE = "model.tflite"
 REWRITES = (
@@ -47,11 +48,19 @@ def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progres
     export(dequantized(authored) if recipe.quantizes else authored, path)
     if recipe.quantizes:
         progress("storing the integers", 1, 3)
-        integers.store(authored, path)
+        integers.store(authored, path, model.entering, _answers(model))
     progress("counting the delegate's share", 2, 3)
     delegation = count_delegation(path)
     progress("counting the delegate's share", 3, 3)
     return Exported(FILE, delegation, rewrites)
+
+
+def _answers(model: ViT) -> Rounding | None:
+    """How the file gives its logits as int8: as its heads do, or their mean; None where they give floats."""
+    ends = [head.leaving.ends for head in model.heads() if isinstance(head, StaticLinear)]
+    if not ends or len(ends) < len(model.heads()):
+        return None
+    return Rounding.between(*(sum(each) / len(each) for each in zip(*ends, strict=True)))
 
 
 def export(model: Authored, path: Path) -> None:

@@ -54,7 +54,7 @@ def _summary(weights: Weights, activations: str) -> str:
 
 
 NAMES = (
-    "fp32", "fp16", "int8", "int8-weights", "int4", "int4-g32", "int4-g64", "int4-g128",
+    "fp32", "fp16", "int8", "int8-weights", "int8-static", "int4", "int4-g32", "int4-g64", "int4-g128",
     "palette8", "palette6", "palette4",
 )  # fmt: skip
 RECIPES = {name: recipe for name in NAMES if (recipe := decoded(name))}

@@ -11,17 +11,19 @@ import copy
 import fnmatch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgevit.errors import BadInput, EdgevitError
 from edgevit.types import Progress, QuantRecipe, Weights, silent
 from edgevit.vit.model import ViT
+from edgevit.vit.static import Rounding, StaticLinear
 from quantize.compensate import compensated
 from quantize.grid import Integers, Palette, grid
 from quantize.observe import Entering
 from quantize.quantized import Matrix, Quantized, linears
+from quantize.ranges import joined, rounding
 from quantize.smooth import smoothed
-from quantize.walk import rooms
+from quantize.walk import Room, rooms
 
 
 def forms(model: ViT, recipe: QuantRecipe) -> dict[str, Weights]:
@@ -54,19 +56,33 @@ def quantized(model: ViT, recipe: QuantRecipe, images: Tensor | None = None, pro
         raise BadInput(f"{recipe.name} needs images to calibrate on", "--calibrate says which")
     after = copy.deepcopy(model)
     matrices: dict[str, Matrix] = {}
+    roundings: dict[str, tuple[Rounding, Rounding]] = {}
+    static = recipe.activations == "static"
     if recipe.calibrates and images is not None:
         for room in rooms(after, images):
             names = tuple(name for name in room.names if name in chosen)
             if recipe.smoothing:
-                smoothed(after, {name: chosen[name] for name in names}, room.entering(after, names))
+                smoothed(after, {name: chosen[name] for name in names}, room.entering(after, names), static)
             for name in names:
                 matrices[name] = _careful(after, name, chosen[name], recipe, room.entering(after, (name,))[name])
+                if static:
+                    roundings[name] = _rounded(after, name, recipe.ranges, room)
                 progress("rounding", len(matrices), len(chosen))
     else:
         for name, form in chosen.items():
             matrices[name] = _nearest(after.get_submodule(name).weight, grid(after.get_submodule(name).weight, form))  # type: ignore[arg-type]
             progress("rounding", len(matrices), len(chosen))
-    return Quantized(matrices, _changed(model, after, matrices))
+    return Quantized(matrices, _changed(model, after, matrices), roundings)
+
+
+def _rounded(model: ViT, name: str, ranges: str, room: Room) -> tuple[Rounding, Rounding]:
+    """The ranges of what enters and leaves a Linear, whose place in `model` one that rounds both takes."""
+    before, behind = room.around(model, name)
+    linear = model.get_submodule(name)
+    assert isinstance(linear, nn.Linear)
+    made = rounding(before, ranges), joined([rounding(part, ranges) for part in behind], linear.out_features)
+    model.set_submodule(name, StaticLinear.of(linear, *made))
+    return made
 
 
 def _careful(model: ViT, name: str, form: Weights, recipe: QuantRecipe, seen: Entering) -> Matrix:

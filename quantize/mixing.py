@@ -96,6 +96,7 @@ def toml(recipe: QuantRecipe) -> str:
         f'rounding = "{recipe.rounding}"',
         f"smoothing = {str(recipe.smoothing).lower()}",
         f"bias_correction = {str(recipe.bias_correction).lower()}",
+        f'ranges = "{recipe.ranges}"',
     ]
     for rule in recipe.layers:
         lines += ["", "[[layers]]", f'match = "{rule.match}"', f'weights = "{rule.weights.name}"']

@@ -13,18 +13,36 @@ BATCH = 32
 
 @dataclass
 class Entering:
-    """Moments of the inputs of one Linear over all its tokens: `second` (in, in) the mean of x x^T, `mean` (in)."""
+    """Moments of the inputs of one Linear over all its tokens, and their ends.
+
+    `second` (in, in) is the mean of x x^T, `mean` (in) that of x; `low` and `high` (in) are the least and the largest x.
+    """
 
     second: Tensor
     mean: Tensor
+    low: Tensor
+    high: Tensor
     count: int = 0
+
+    @classmethod
+    def nothing(cls, width: int) -> Entering:
+        return cls(
+            torch.zeros(width, width), torch.zeros(width), torch.full((width,), torch.inf), torch.full((width,), -torch.inf)
+        )
 
     def add(self, x: Tensor) -> None:
         x = x.detach().reshape(-1, x.shape[-1]).float()
+        self.low, self.high = torch.minimum(self.low, x.amin(0)), torch.maximum(self.high, x.amax(0))
         self.count += len(x)
         share = len(x) / self.count
         self.second += share * (x.T @ x / len(x) - self.second)
         self.mean += share * (x.mean(0) - self.mean)
+
+    def over(self, factor: Tensor) -> Entering:
+        """Of channels that are divided by `factor` (in)."""
+        return Entering(
+            self.second / factor / factor[:, None], self.mean / factor, self.low / factor, self.high / factor, self.count
+        )
 
 
 @torch.no_grad()
@@ -35,8 +53,7 @@ def entering(model: nn.Module, names: Iterable[str], run: Callable[[], object]) 
     for name in names:
         linear = model.get_submodule(name)
         assert isinstance(linear, nn.Linear)
-        width = linear.in_features
-        found[name] = Entering(torch.zeros(width, width), torch.zeros(width))
+        found[name] = Entering.nothing(linear.in_features)
         hooks.append(linear.register_forward_pre_hook(lambda _, args, seen=found[name]: seen.add(args[0])))
     try:
         run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,16 @@ from torchao.quantization.quantize_.workflows.intx.intx_unpacked_to_int8_tensor 
 )
 
 from edgevit.errors import DamagedFile
+from edgevit.vit.model import ViT
+from edgevit.vit.static import LEAST, MOST, Rounding, StaticLinear
 from quantize.grid import Integers, Palette
 
 INTEGERS = {"integers8": 127, "integers4": 7}
 """The kinds of integers, and the largest of each."""
 PLACES, SCALE, COLOURS, CHANGED = "places", "scale", "colours", "changed"
+ENTERING, LEAVING = "entering", "leaving"
+IMAGES = "images"
+"""In place of a Linear's name: what enters the model."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,15 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Quantized:
-    """Every quantized matrix by its Linear's name, and every other parameter that quantizing changed, by its own."""
+    """Every quantized matrix by its Linear's name, and every other parameter that quantizing changed, by its own.
+
+    Where activations are static, what enters and leaves each of these Linears, and how images enter the model.
+    """
 
     matrices: dict[str, Matrix] = field(default_factory=dict)
     changed: dict[str, Tensor] = field(default_factory=dict)
+    roundings: dict[str, tuple[Rounding, Rounding]] = field(default_factory=dict)
+    images: Rounding | None = None
 
     def save(self, file: Path) -> None:
         tensors = {f"{CHANGED}/{name}": value for name, value in self.changed.items()}
@@ -48,16 +59,29 @@ class Quantized:
                 tensors |= {f"{kind}/{name}": matrix.places, f"{SCALE}/{name}": matrix.grid.scale}
             else:
                 tensors |= {f"{PLACES}/{name}": matrix.places, f"{COLOURS}/{name}": matrix.grid.colours}
+        for name, (entering, leaving) in self.roundings.items():
+            tensors |= {f"{ENTERING}/{name}": _stacked(entering), f"{LEAVING}/{name}": _stacked(leaving)}
+        if self.images:
+            tensors[f"{ENTERING}/{IMAGES}"] = _stacked(self.images)
         safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
 
     @torch.no_grad()
-    def put(self, model: nn.Module, dynamic: bool) -> None:
+    def put(self, model: ViT, dynamic: bool) -> None:
         """Into `model`, in place: integers as torchao's tensors, palettes as floats. `dynamic`: int8 activations per token."""
+        model.entering = self.images
         for name, value in self.changed.items():
             model.get_parameter(name).data = value.clone()
         for name, matrix in self.matrices.items():
             linear = model.get_submodule(name)
             linear.weight = nn.Parameter(_tensor(matrix, dynamic), requires_grad=False)
+            if name in self.roundings:
+                assert isinstance(linear, nn.Linear)
+                model.set_submodule(name, StaticLinear.of(linear, *self.roundings[name]))
+
+
+def _stacked(rounding: Rounding) -> Tensor:
+    """(2, n) float32: scales, and zeros below."""
+    return torch.stack([rounding.scale, rounding.zero.float()])
 
 
 def read(file: Path, model: nn.Module) -> Quantized:
@@ -75,9 +99,25 @@ def read(file: Path, model: nn.Module) -> Quantized:
             found.changed[name] = tensor
         elif kind in (*INTEGERS, PLACES) and shapes.get(name) == tensor.shape:
             found.matrices[name] = Matrix(tensor, _grid(kind, name, tensors, file))
-        elif kind not in (SCALE, COLOURS):
+        elif kind not in (SCALE, COLOURS, ENTERING, LEAVING):
             raise DamagedFile(f"{file}: {key} is of another model")
-    return found
+    roundings = {key: _rounding(key, tensor, file) for key, tensor in tensors.items() if key.startswith((ENTERING, LEAVING))}
+    images = roundings.pop(f"{ENTERING}/{IMAGES}", None)
+    for name, matrix in found.matrices.items() if roundings else ():
+        entering, leaving = (roundings.pop(f"{kind}/{name}", None) for kind in (ENTERING, LEAVING))
+        if not (entering and leaving and len(entering.scale) == 1 and len(leaving.scale) == len(matrix.places)):
+            raise DamagedFile(f"{file}: {name} has no ranges for what enters and leaves it")
+        found.roundings[name] = entering, leaving
+    if roundings:
+        raise DamagedFile(f"{file}: {next(iter(roundings))} is of another model")
+    return dataclasses.replace(found, images=images)
+
+
+def _rounding(key: str, stacked: Tensor, file: Path) -> Rounding:
+    whole = stacked.dim() == 2 and stacked.shape[0] == 2 and stacked.isfinite().all()
+    if not whole or (stacked[0] <= 0).any() or ((stacked[1] < LEAST) | (stacked[1] > MOST)).any():
+        raise DamagedFile(f"{file}: {key} is no range")
+    return Rounding(stacked[0].clone(), stacked[1].int())
 
 
 def _grid(kind: str, name: str, tensors: dict[str, Tensor], file: Path) -> Integers | Palette:

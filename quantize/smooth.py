@@ -2,8 +2,9 @@
 
 A channel that is divided by s before a Linear whose column is multiplied by it gives what it gave. Where the channel comes out
 of a LayerNorm's gain and shift, or out of rows of another Linear, the factor is folded there (SmoothQuant, Xiao et al., arXiv
-2211.10438). How strong is searched for each Linear: s = (root mean square of the channel)^-strength, and the strength that
-leaves the least error behind the rounded matrix wins (AWQ, Lin et al., arXiv 2306.00978).
+2211.10438). How strong is searched for each Linear: s = (size of the channel)^-strength, and the strength that leaves the least
+error behind the rounded matrix wins (AWQ, Lin et al., arXiv 2306.00978). The size is the root mean square; where the channels
+themselves are rounded, at one scale for all of them, also the largest magnitude, and that rounding's error counts too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from edgevit.types import Weights
 from edgevit.vit.model import ViT
+from edgevit.vit.static import LEAST, MOST
 from quantize.grid import grid
 from quantize.observe import Entering
 from quantize.quantized import linears
@@ -61,45 +63,52 @@ def _rows(linear: nn.Linear, start: int, stop: int) -> Callable[[Tensor], None]:
 
 
 @torch.no_grad()
-def smoothed(model: ViT, forms: dict[str, Weights], entering: dict[str, Entering]) -> set[str]:
+def smoothed(model: ViT, forms: dict[str, Weights], entering: dict[str, Entering], static: bool = False) -> set[str]:
     """Move scales in `model`, in place, where it lessens the error of the Linears that get a form of `forms`.
 
-    What enters them is rewritten in `entering`. Returns the names of the Linears whose columns were scaled.
+    `static`: what enters them is rounded too, at one scale. What enters them is rewritten in `entering`. Returns the names of the
+    Linears whose columns were scaled.
     """
     moved: set[str] = set()
     for seam in seams(model):
         readers = {name: linear for name, linear in linears(model) if name in seam.readers}
         if not all(name in forms for name in readers):
             continue
-        factor = _best(readers, forms, entering)
+        factor = _best(readers, forms, entering, static)
         if (factor == 1).all():
             continue
         seam.divide(factor)
         for name, linear in readers.items():
             linear.weight.data = linear.weight * factor
-            seen = entering[name]
-            entering[name] = Entering(seen.second / factor / factor[:, None], seen.mean / factor, seen.count)
+            entering[name] = entering[name].over(factor)
         moved |= set(readers)
     return moved
 
 
-def _best(readers: dict[str, nn.Linear], forms: dict[str, Weights], entering: dict[str, Entering]) -> Tensor:
-    name = next(iter(readers))
-    size = entering[name].second.diagonal().clamp_min(1e-12).sqrt()
-    best, least = torch.ones_like(size), float("inf")
-    for strength in STRENGTHS:
-        factor = size**strength
-        factor = factor / (factor.max() * factor.min()).sqrt()
-        error = sum(_error(linear.weight, forms[n], factor, entering[n].second) for n, linear in readers.items())
-        if error < least:
-            best, least = factor, error
+def _best(readers: dict[str, nn.Linear], forms: dict[str, Weights], entering: dict[str, Entering], static: bool) -> Tensor:
+    seen = entering[next(iter(readers))]
+    sizes = [seen.second.diagonal().sqrt()]
+    if static:
+        sizes.append(torch.maximum(seen.high, -seen.low))
+    best, least = torch.ones_like(sizes[0]), float("inf")
+    for size in sizes:
+        for strength in STRENGTHS:
+            factor = size.clamp_min(1e-6) ** strength
+            factor = factor / (factor.max() * factor.min()).sqrt()
+            error = sum(_error(linear.weight, forms[n], factor, entering[n], static) for n, linear in readers.items())
+            if error < least:
+                best, least = factor, error
     return best
 
 
-def _error(weight: Tensor, form: Weights, factor: Tensor, second: Tensor) -> float:
+def _error(weight: Tensor, form: Weights, factor: Tensor, seen: Entering, static: bool) -> float:
     """Mean square of what the rounding changes behind the matrix."""
     scaled = weight * factor
-    made = grid(scaled, form, second.diagonal() / factor.square())
+    made = grid(scaled, form, seen.second.diagonal() / factor.square())
     columns = torch.arange(weight.shape[1])
     change = made.values(made.nearest(scaled, columns), columns) / factor - weight
-    return float(((change @ second) * change).sum())
+    error = float(((change @ seen.second) * change).sum())
+    if static:
+        step = float((seen.high / factor).max().clamp_min(0) - (seen.low / factor).min().clamp_max(0)) / (MOST - LEAST)
+        error += step**2 / 12 * float(scaled.square().sum())
+    return error

@@ -3,6 +3,7 @@
 name = "mine"
 base = "int4-g32"            # what is not said below is as in this one
 activations = "none"         # or dynamic, static
+ranges = "mse"               # or percentile, minmax: of static activations
 rounding = "nearest"         # or gptq
 smoothing = false
 bias_correction = true
@@ -24,8 +25,10 @@ from typing import Any
 from edgevit.errors import BadInput, UnknownName
 from edgevit.types import LayerRule, QuantRecipe, Weights
 
-KEYS = {"name": str, "base": str, "weights": str, "activations": str, "rounding": str,
+KEYS = {"name": str, "base": str, "weights": str, "activations": str, "rounding": str, "ranges": str,
         "smoothing": bool, "bias_correction": bool, "layers": list}  # fmt: skip
+PLAIN = ("activations", "rounding", "ranges", "smoothing", "bias_correction")
+"""Fields of a QuantRecipe as they are."""
 LAYER_KEYS = {"match", "weights"}
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}")
 LARGEST = 1 << 20
@@ -48,7 +51,7 @@ def read(path: str, decoded: Decoded) -> QuantRecipe:
             f"{path}: not a name for a recipe of one's own: {name!r}"[:200], "small letters, digits, . and -; none of edgevit's"
         )
     base = _named(said.get("base", said.get("weights", "")), path, "base", decoded)
-    changed: dict[str, Any] = {k: said[k] for k in ("activations", "rounding", "smoothing", "bias_correction") if k in said}
+    changed: dict[str, Any] = {key: said[key] for key in PLAIN if key in said}
     if "weights" in said:
         changed["weights"] = _form(said["weights"], path, decoded)
     rules = tuple(_rule(rule, path, decoded) for rule in said.get("layers", []))

@@ -12,6 +12,7 @@ from torch import Tensor
 from edgevit.vit.model import ViT
 from quantize.observe import BATCH, Entering, entering
 from quantize.quantized import linears
+from quantize.ranges import Seen, around
 
 State = tuple[Tensor, Tensor | None, Tensor | None]
 """A sequence, how many patches each of its tokens stands for, and the logarithm of that."""
@@ -29,6 +30,10 @@ class Room:
     def entering(self, model: ViT, names: tuple[str, ...]) -> dict[str, Entering]:
         """What enters these of its Linears, as the model now is."""
         return entering(model, names, self.left)
+
+    def around(self, model: ViT, name: str) -> tuple[Seen, list[Seen]]:
+        """What enters and what leaves one of its Linears, as the model now is."""
+        return around(model, name, self.left)
 
     def left(self) -> list[State]:
         return [self.step(state) for state in self.states]

@@ -13,6 +13,7 @@ from types import ModuleType
 
 from edgevit.errors import BadInput, NotInstalled, UnknownName
 from edgevit.types import Delegation, Library, QuantRecipe, Runner, Target, Tolerance, Weights
+from targets.tolerances import STATIC
 
 NAMES = (
     "executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite", "tflite-gpu", "executorch-coreml", "executorch-vulkan",
@@ -67,8 +68,11 @@ def lacks(target: Target, recipe: QuantRecipe) -> str:
     forms = [form.name for form in recipe.forms if form.name not in target.recipes]
     if forms:
         return f"weights as {', '.join(forms)}"
-    if recipe.activations == "static" and "static" not in target.activations:
-        return "static activations"
+    if recipe.activations == "static":
+        if "static" not in target.activations:
+            return "static activations"
+        others = [form.name for form in recipe.forms if form.kind != "float" and form.bits != 8]
+        return f"static activations before weights as {', '.join(others)}" if others else ""
     whole = recipe.activations == "none" and any(form.kind == "int" for form in recipe.forms)
     return "activations in float behind weights of integers" if whole and target.activations else ""
 
@@ -103,6 +107,8 @@ def tolerance(target: Target, recipe: QuantRecipe, merged: bool) -> Tolerance:
     nearly alike goes may fall the other way.
     """
     each = [target.recipes[form.name] for form in recipe.forms]
+    if recipe.activations == "static":
+        each.append(STATIC)
     plain = Tolerance(max(t.relative_error for t in each), max(t.drop for t in each), min(t.agreement for t in each))
     if not merged:
         return plain

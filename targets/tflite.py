@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ TARGET = Target(
     suffix=".tflite",
     runtime="LiteRT interpreter",
     recipes={"fp32": FP32, **DYNAMIC},
-    activations=("dynamic",),
+    activations=("dynamic", "static"),
     needs=(
         Library("ai_edge_litert", "tflite"),
         Library("litert_torch", "tflite"),
@@ -31,7 +32,10 @@ TARGET = Target(
 
 
 class LitertRunner:
-    """A loaded model. It takes one image at a time. The file takes (1, H, W, 3), or (1, 3, H, W) where another tool made it."""
+    """A loaded model. It takes one image at a time. The file takes (1, H, W, 3), or (1, 3, H, W) where another tool made it.
+
+    Floats go in and come out, whatever the file takes and gives.
+    """
 
     where = "host"
     threads: int | None
@@ -42,17 +46,31 @@ class LitertRunner:
         self.threads = threads or os.cpu_count() or 1
         self._interpreter = Interpreter(str(file), num_threads=self.threads)
         self._interpreter.allocate_tensors()
-        image = self._interpreter.get_input_details()[0]
+        image, logits = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
         self._input, self._channels_last = image["index"], image["shape"][-1] == 3
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._output = logits["index"]
+        self._entering, self._leaving = (_int8(details) for details in (image, logits))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return np.concatenate([self._one(images[i : i + 1]) for i in range(len(images))])
 
     def _one(self, image: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._input, channels_last(image) if self._channels_last else image)
+        image = channels_last(image) if self._channels_last else image
+        if self._entering:
+            scale, zero = self._entering
+            image = (np.round(image / scale) + zero).clip(-128, 127).astype(np.int8)
+        self._interpreter.set_tensor(self._input, image)
         self._interpreter.invoke()
-        return np.asarray(self._interpreter.get_tensor(self._output))
+        logits = np.asarray(self._interpreter.get_tensor(self._output))
+        if self._leaving:
+            scale, zero = self._leaving
+            logits = ((logits.astype(np.int32) - zero) * scale).astype(np.float32)
+        return logits
+
+
+def _int8(details: dict[str, Any]) -> tuple[float, int] | None:
+    """Scale and zero of an input or output of int8; None where it is floats."""
+    return details["quantization"] if details["dtype"] is np.int8 else None
 
 
 def channels_last(images: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ FLOORS = (
 )
 """Rooms from the top floor to the cellar. An import goes to the own room or to a lower floor, never across or up."""
 
-TFLITE_FILES = ("converters.flatbuffer", "converters.integers", "converters.products")
+TFLITE_FILES = ("converters.flatbuffer", "converters.int8_graph", "converters.integers", "converters.products")
 ONLY_IN = {
     "typer": ("edgevit.cli",),
     "rich": ("edgevit.cli",),
@@ -61,7 +61,7 @@ ONLY_IN = {
     "torchao": ("quantize", "converters"),
     "executorch": (
         "converters.executorch", "converters.executorch_coreml", "converters.executorch_vulkan", "converters.lowering",
-        "targets.etdump", "targets.executorch", "targets.executorch_coreml",
+        "converters.static", "targets.etdump", "targets.executorch", "targets.executorch_coreml",
     ),
     "coremltools": ("converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
     "litert_torch": ("converters.tflite", "converters.tflite_gpu"),

@@ -144,7 +144,7 @@ def test_other_integers_are_wrong_answers(run_cli: RunCli, sabotage: Sabotage, c
     again = run_cli("check", tmp_path / "null-int8", "--json", env=sabotage())
     for ran, found in ((made, json.loads(made.stdout)[0]), (again, json.loads(again.stdout))):
         assert (ran.returncode, found["outcome"], found["same_integers"]) == (1, "WRONG_ANSWERS", False)
-        assert "17 of 17 matrices are not the recipe's integers: blocks.0.attn.proj" in found["reason"]
+        assert "34 of 34 matrices, scales and palettes are not the recipe's: " in found["reason"]
 
 
 def test_a_runtime_that_breaks_spoils_no_other_latency(

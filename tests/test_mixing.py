@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import quantize
+from edgevit import checkpoint as checkpoints
 from edgevit import pipeline
 from edgevit.errors import BadInput
 from edgevit.types import Budget, Checkpoint, TrainConfig, silent
@@ -55,6 +56,7 @@ def test_a_mix_that_keeps_to_its_bytes(run_cli: RunCli, source: Checkpoint, tmp_
     assert ran.returncode == 0 and sorted(os.listdir(tmp_path / "out")) == ["analysis.json", "damage.png", "recipe.toml"]
     assert len(found["layers"]) == 17 and [step["raised"] for step in found["steps"]] == [0, len(found["raised"])]
     first, last = found["steps"]
+    assert (first["step"], last["step"]) == ("rounded", "mixed")
     assert 0 < len(found["raised"]) < 17 and first["bytes"] < last["bytes"] <= 170_000
     recipe = quantize.get(str(tmp_path / "out" / "recipe.toml"))
     assert [rule.match for rule in recipe.layers] == found["raised"] and recipe.weights.name == "int4-g32"
@@ -65,10 +67,48 @@ def test_a_mix_that_keeps_to_its_bytes(run_cli: RunCli, source: Checkpoint, tmp_
 
 
 def test_a_mix_that_keeps_to_its_drop(run_cli: RunCli, source: Checkpoint, tmp_path: Path) -> None:
-    """A drop that all in 4 bits keep to: nothing is raised, and the one step says so."""
+    """A drop that all in 4 bits keep to: nothing is raised, the one step says so, and nobody ranks what nobody asked for."""
     ran = run(run_cli, source, tmp_path / "out", "--budget", "drop=50")
     found = json.loads(ran.stdout)
     assert ran.returncode == 0 and found["raised"] == [] and len(found["steps"]) == 1 and found["steps"][0]["holds"]
+    assert found["layers"] == [] and sorted(os.listdir(tmp_path / "out")) == ["analysis.json", "recipe.toml"]
+    again = run(run_cli, source, tmp_path / "out", "--budget", "drop=50", "--analyse", "--force")
+    assert len(json.loads(again.stdout)["layers"]) == 17 and (tmp_path / "out" / "damage.png").exists()
+
+
+@pytest.fixture(scope="module")
+def rough(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe that loses much until a model has learned to live with it."""
+    file = tmp_path_factory.mktemp("rough") / "rough.toml"
+    file.write_text('base = "palette4"\nrounding = "nearest"\nbias_correction = false\n')
+    return file
+
+
+def test_it_climbs_to_training_where_a_mix_drops_too_much(
+    run_cli: RunCli, source: Checkpoint, rough: Path, tmp_path: Path
+) -> None:
+    """Within so few bytes nothing can be raised; after training it answers as well as the float model did."""
+    out = tmp_path / "out"
+    given = ("--recipe", str(rough), "--raise-to", "palette8", "--budget", "bytes=150KB", "--budget", "drop=0")
+    ran = run(run_cli, source, out, *given, "--epochs", "6")
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    steps = found["steps"]
+    assert [step["step"] for step in steps] in (["rounded", "trained"], ["rounded", "mixed", "trained"])
+    assert steps[0]["drop"] > 0 >= steps[-1]["drop"] and steps[-1]["holds"] and found["holds"]
+    assert json.loads((out / "analysis.json").read_text())["trained"] == "trained"
+    made = checkpoints.read(out / "trained")
+    assert made.train and made.train.quantize == str(out / "recipe.toml") and made.train.teacher == str(source.folder)
+
+
+def test_without_training_a_drop_that_no_mix_keeps_to_is_an_error(
+    run_cli: RunCli, source: Checkpoint, rough: Path, tmp_path: Path
+) -> None:
+    given = ("--recipe", str(rough), "--raise-to", "palette8", "--budget", "bytes=150KB", "--budget", "drop=0", "--epochs", "0")
+    ran = run(run_cli, source, tmp_path / "out", *given)
+    said = " ".join(ran.stderr.split())
+    assert ran.returncode == 2 and "keeps to 0.15 MB and a drop of 0 points" in said and "without --epochs 0" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_budget_that_nothing_meets_says_the_best_that_was_found(run_cli: RunCli, source: Checkpoint, tmp_path: Path) -> None:
@@ -92,6 +132,7 @@ def test_layers_raised_to_float(run_cli: RunCli, source: Checkpoint, tmp_path: P
         (("--raise-to", "fp16"), "layers cannot be raised to fp16"),
         (("--recipe", "int3"), "unknown recipe: int3"),
         (("--budget", "bytes=lots"), "not a budget"),
+        (("--budget", "drop=1", "--budget", "drop=2"), "two budgets of one kind"),
         (("--calibrate", "digits", "--split", "train"), "calibrated on and checked on"),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else "",

@@ -98,6 +98,6 @@ def test_a_recipe_whose_groups_do_not_fit_is_refused_and_all_leaves_it_out() -> 
         pipeline.Pair("tflite", "int4-g64").of(shape)
     assert "int4-g32" in caught.value.hint and "int4-g128" not in caught.value.hint
     made = [pair.recipe for pair in pipeline.pairs(["tflite"], ["all"], shape)]
-    assert made == ["fp32", "int8", "int4", "int4-g32"]
+    assert made == ["fp32", "int8", "int8-static", "int4", "int4-g32"]
     wider = [pair.recipe for pair in pipeline.pairs(["tflite"], ["all"], config("B/16", (224, 224), 5))]
     assert {"int4-g64", "int4-g128"} <= set(wider)

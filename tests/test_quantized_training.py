@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from edgevit import checkpoint as checkpoints
-from edgevit import pipeline
+from edgevit import pipeline, record
+from edgevit.errors import BadInput
 from edgevit.types import Artifact, Checkpoint, DataChoice, Outcome, TrainConfig, silent
 
 pytest.importorskip("torchao")
@@ -50,6 +52,23 @@ def test_trained_and_exported(run_cli: RunCli, source: Checkpoint, tmp_path: Pat
     assert (four.quantization.rounding, four.quantization.bias_correction, four.calibration) == ("nearest", False, "")
     assert four.top1 is not None and abs(four.top1 - made.metrics["val_top1"]) <= 2 / 359
     assert eight.quantization.name == "int8"
+    assert (four.folder / four.teacher).resolve() == source.folder.resolve() and not eight.teacher
+    assert four.reference_top1 == pytest.approx(source.metrics["val_top1"]), "answers are compared with the teacher's"
+    assert pipeline.check(four.folder, None, None, "auto", "refuse", silent).agreement == four.agreement
+    record.write(four.folder / "artifact.json", dataclasses.replace(four, teacher_sha256="0" * 64))
+    with pytest.raises(BadInput, match="is not the teacher"):
+        pipeline.check(four.folder, None, None, "auto", "refuse", silent)
+
+
+def test_a_teacher_that_is_gone_is_said(source: Checkpoint, tmp_path: Path) -> None:
+    assert source.train
+    gone = str(tmp_path / "gone")
+    train = dataclasses.replace(source.train, start=gone, keep_head=True, quantize="int4", teacher=gone, distil="soft")
+    taught = dataclasses.replace(source, train=train)
+    assert gone in pipeline.lost_teacher(taught, ["int8", "int4"])
+    assert not pipeline.lost_teacher(taught, ["int8"]) and not pipeline.lost_teacher(source, ["int4"])
+    there = dataclasses.replace(source, train=dataclasses.replace(train, teacher=str(source.folder)))
+    assert not pipeline.lost_teacher(there, ["int4"])
 
 
 @pytest.mark.parametrize(

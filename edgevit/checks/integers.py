@@ -1,43 +1,86 @@
-"""Whether a saved file holds the very integers that the recipe made."""
+"""Whether a saved file holds the very integers, scales and palettes that the recipe made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+Form = Callable[[np.ndarray], bytes | None]
+"""The bytes of an array in one way of storing it; None where it cannot be stored so."""
+KINDS = ("integers8", "integers4", "scale", "places")
 
-def absent(file: Path, matrices: dict[str, np.ndarray]) -> list[str]:
-    """Names of the int8 `matrices` (out, in) that do not stand, row by row, in the model file or folder.
+WIDTHS = (1, 2, 4, 6, 8)
+"""Bits in which a place in a palette may be stored."""
 
-    Every back end stores them in this order, at most cut into the q, k and v of one matrix; so the bytes can be looked for
-    without a parser that could share a converter's mistake. Integers of 4 bits stand two in a byte.
+
+def absent(file: Path, stored: Mapping[str, np.ndarray], factor: float) -> list[str]:
+    """What of a recipe's `stored` tensors does not stand in the model file or folder, by the names of their Linears.
+
+    Their keys are kind/NAME: `integers8`, `integers4` (out, in) with their `scale` (out, groups), or `places` (out, in) in
+    `colours`. Every back end stores them in this order, at most cut into the q, k and v of one matrix, q's scales times `factor`;
+    so the bytes can be looked for without a parser that could share a converter's mistake.
     """
     files = [file] if file.is_file() else [f for f in sorted(file.rglob("*")) if f.is_file()]
     content = b"\0".join(f.read_bytes() for f in files)
-    return [name for name, matrix in matrices.items() if not _stands(matrix, content)]
+    found = []
+    for key, tensor in stored.items():
+        kind, _, name = key.partition("/")
+        if kind.startswith("integers") and not _stands(tensor, _integer_forms(tensor), content):
+            found.append(name)
+        elif kind == "scale" and not _scales_stand(tensor, factor, content):
+            found.append(f"the scales of {name}")
+        elif kind == "places" and not _stands(stored[f"colours/{name}"][tensor], PALETTE_FORMS, content):
+            found.append(f"the palette of {name}")
+    return found
 
 
-def _stands(matrix: np.ndarray, content: bytes) -> bool:
-    return any(_whole(form(matrix), content) for form in _forms(matrix))
+def _stands(matrix: np.ndarray, forms: list[Form], content: bytes) -> bool:
+    """Whole, or each third of its rows by itself, in one of the forms."""
+    return any(_in(content, form, [matrix]) or _in(content, form, _thirds(matrix)) for form in forms)
 
 
-def _whole(rows: np.ndarray, content: bytes) -> bool:
-    if rows.tobytes() in content:
-        return True
-    return len(rows) % 3 == 0 and all(part.tobytes() in content for part in np.split(rows, 3))
+def _in(content: bytes, form: Form, parts: list[np.ndarray]) -> bool:
+    stored = [form(part) for part in parts]
+    return all(part is not None and part in content for part in stored)
 
 
-def _forms(matrix: np.ndarray) -> list[Callable[[np.ndarray], np.ndarray]]:
-    """As a file may hold them: a byte each; where they are small enough two in one, as they are or, in XNNPACK's, 8 more."""
-    as_they_are: list[Callable[[np.ndarray], np.ndarray]] = [np.asarray]
+def _thirds(rows: np.ndarray) -> list[np.ndarray]:
+    return np.split(rows, 3) if len(rows) % 3 == 0 else [rows]
+
+
+def _integer_forms(matrix: np.ndarray) -> list[Form]:
+    """A byte each; where they are small enough two in one, as they are or, in XNNPACK's, 8 more."""
     if matrix.shape[1] % 2 or not -8 <= int(matrix.min()) <= int(matrix.max()) < 8:
-        return as_they_are
-    return [*as_they_are, lambda rows: _paired(rows), lambda rows: _paired(rows + 8)]
+        return [np.ndarray.tobytes]
+    return [np.ndarray.tobytes, lambda rows: _packed(rows, 4), lambda rows: _packed(rows + 8, 4)]
 
 
-def _paired(rows: np.ndarray) -> np.ndarray:
-    """The first of two in the low half of a byte."""
-    halves = rows.astype(np.uint8) & 0xF
-    return halves[:, ::2] | halves[:, 1::2] << 4
+def _packed(places: np.ndarray, bits: int) -> bytes:
+    """Little end first, `bits` for each."""
+    each = places.astype(np.uint8).reshape(-1, 1) >> np.arange(bits, dtype=np.uint8) & 1
+    return np.packbits(each.reshape(-1), bitorder="little").tobytes()
+
+
+def _palette_form(bits: int) -> Form:
+    def form(values: np.ndarray) -> bytes | None:
+        """Places in the ascending values that there are, if `bits` hold so many."""
+        there, places = np.unique(values, return_inverse=True)
+        return _packed(places, bits) if len(there) <= 2**bits else None
+
+    return form
+
+
+PALETTE_FORMS = [_palette_form(bits) for bits in WIDTHS]
+
+
+def _scales_stand(scales: np.ndarray, factor: float, content: bytes) -> bool:
+    """As float32, as float16 or as the upper half of float32, whichever the back end stores."""
+    scaled = [part * np.float32(factor if i == 0 else 1) for i, part in enumerate(_thirds(scales))]
+    forms: list[Form] = [np.ndarray.tobytes, lambda x: x.astype(np.float16).tobytes(), _bfloat16]
+    return any(_in(content, form, [scales]) or _in(content, form, scaled) for form in forms)
+
+
+def _bfloat16(x: np.ndarray) -> bytes:
+    return (np.ascontiguousarray(x).view(np.uint32) >> 16).astype(np.uint16).tobytes()

@@ -49,9 +49,11 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
         notes.append(
             f"top-1 and answers on {', '.join(map(str, sorted(counts)))} images{of}, beside the checkpoint on the same ones"
         )
+    if whose := [a.name for a in artifacts if a.teacher and a.images]:
+        notes.append(f"beside the checkpoint in float that taught the one they were made from: {', '.join(whose)}")
     notes += [f"{a.name}: {parted(a.paired, a.images)}" for a in artifacts if a.paired and a.paired.lost + a.paired.won]
     if whose := [a.name for a in artifacts if a.same_integers]:
-        notes.append(f"same integers as the recipe's, looked up in the file: {', '.join(whose)}")
+        notes.append(f"same integers, scales and palettes as the recipe's, looked up in the file: {', '.join(whose)}")
     if whose := [f"{a.name} ({', '.join(a.reused)})" for a in artifacts if a.reused]:
         notes.append(f"unchanged since an earlier export, and reused from the cache: {', '.join(whose)}")
     notes += [f"skipped, unreadable: {image}" for image in sorted({image for a in artifacts for image in a.skipped})]
@@ -122,7 +124,7 @@ def profile_notes(found: Profile) -> list[str]:
 
 
 DAMAGE_COLUMNS = ("layer", "KL", "flips", "kB", "raised: KL", "flips", "kB")
-MIX_COLUMNS = ("raised", "MB", "drop", "same", "keeps to it")
+MIX_COLUMNS = ("step", "raised", "MB", "drop", "same", "bought", "keeps to it")
 MANY = 12
 """Layers that a ranking names; --json and the picture have all of them."""
 
@@ -145,21 +147,32 @@ def damage_rows(found: Analysis) -> list[list[str]]:
 
 
 def mix_rows(found: Analysis) -> list[list[str]]:
-    """Each mix that was measured: how many layers were raised, its size, points lost, and the share of the same answers."""
+    """Each mix that was measured: how many layers were raised, its size, points lost, the share of the same answers.
+
+    With it what it bought, the points and the bytes more than all in the lower form.
+    """
     return [
-        [str(s.raised), f"{s.bytes / 1e6:.2f}", f"{100 * s.drop:+.2f}", f"{100 * s.agreement:.2f}", "yes" if s.holds else "no"]
-        for s in found.steps
+        [
+            s.step,
+            str(s.raised),
+            f"{s.bytes / 1e6:.2f}",
+            f"{100 * s.drop:+.2f}",
+            f"{100 * s.agreement:.2f}",
+            f"{100 * (found.steps[0].drop - s.drop):+.2f} for {(s.bytes - found.steps[0].bytes) / 1e6:+.2f} MB" if i else "",
+            "yes" if s.holds else "no",
+        ]
+        for i, s in enumerate(found.steps)
     ]
 
 
 def damage_notes(found: Analysis) -> list[str]:
-    notes = [
-        f"the {min(MANY, len(found.layers))} worst of {len(found.layers)} Linears, on {found.images} images of {found.source}"
-    ]
+    shown = min(MANY, len(found.layers))
+    notes = [f"the {shown} worst of {len(found.layers)} Linears, on {found.images} images of {found.source}"] * bool(shown)
     if found.steps:
         notes.append(f"mixes on {found.steps[0].images} images; raised: {', '.join(found.raised) or 'none'}")
     if found.file:
-        notes.append(f"next: edgevit export ... --recipe {found.file}, in the folder of --out")
+        what = f"{found.trained}, which learned to live with it," if found.trained else "the checkpoint"
+        notes.append(f"next: edgevit export {what} with --recipe {found.file}, both in the folder of --out")
     return notes
 
 

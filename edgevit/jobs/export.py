@@ -24,26 +24,35 @@ if TYPE_CHECKING:
     from edgevit.vit.model import ViT
 
 GOLDEN_IMAGES = 16
-REFERENCE = "reference.safetensors"
-"""The checkpoint's logits on the chosen images, and their classes."""
+REFERENCE, TEACHER = "reference.safetensors", "teacher.safetensors"
+"""The checkpoint's logits on the chosen images, and their classes; those of the checkpoint that taught it."""
 NAMED = 3
 
 
-def reference(checkpoint: Path, data: DataChoice, into: Path, progress: Progress) -> int:
+def reference(checkpoint: Path, teacher: Path | None, data: DataChoice, into: Path, progress: Progress) -> int:
     """Write the checkpoint's logits on the chosen images, and the golden batch, for every artifact to be compared with.
 
-    Returns the number of images.
+    A `teacher`'s logits on the same images besides. Returns the number of images.
     """
-    import safetensors.numpy
-
     record, model = checkpoints.load(checkpoint)
     runner, chosen = torch_runner(model), loader(record, data)
-    logits, classes = outputs(runner, chosen, progress, "answers of the checkpoint")
-    (into / REFERENCE).write_bytes(safetensors.numpy.save({"logits": logits, "classes": classes}))
+    classes = _write_answers(into / REFERENCE, runner, chosen, progress, "answers of the checkpoint")
+    if teacher:
+        other, taught_by = checkpoints.load(teacher)
+        _write_answers(into / TEACHER, torch_runner(taught_by), loader(other, data), progress, "answers of its teacher")
     images = Loader(chosen.images.take(_spread(_readable(chosen))), record.preprocess)
     golden, golden_classes = (np.concatenate(parts) for parts in zip(*images.normalised(BATCH), strict=True))
     artifacts.write_golden(into, Golden(golden, golden_classes, runner(golden)))
     return len(classes)
+
+
+def _write_answers(file: Path, runner: Runner, chosen: Loader, progress: Progress, label: str) -> np.ndarray:
+    """Logits and true classes of all images; returns the classes."""
+    import safetensors.numpy
+
+    logits, classes = outputs(runner, chosen, progress, label)
+    file.write_bytes(safetensors.numpy.save({"logits": logits, "classes": classes}))
+    return classes
 
 
 def _readable(chosen: Loader) -> dict[int, int]:
@@ -142,7 +151,8 @@ def check(
         record = checkpoints.read(checkpoint)
         own = artifact.merges == record.config.merges and not quantizes(artifact)
         alike = golden.logits if own else _own_logits(checkpoint, artifact, golden)
-        result, golden = _compared(artifact, runner, golden, alike, references / REFERENCE, loader(record, data), progress)
+        beside = references / (TEACHER if artifact.teacher else REFERENCE)
+        result, golden = _compared(artifact, runner, golden, alike, beside, loader(record, data), progress)
         artifacts.write_golden(into, golden)
     return _with_integers(result, artifact, progress)
 
@@ -202,12 +212,12 @@ def _with_integers(result: CheckResult, artifact: Artifact, progress: Progress) 
         return result
     progress("looking up the integers", 0, None)
     stored = safetensors.numpy.load_file(artifact.folder / artifacts.QUANTIZED)
-    matrices = {key.partition("/")[2]: matrix for key, matrix in stored.items() if key.startswith("integers")}
-    if not matrices:
-        return result
-    absent = integers.absent(artifacts.model_file(artifact), matrices)
+    assert artifact.config
+    per_head = artifact.config.width // artifact.config.heads
+    absent = integers.absent(artifacts.model_file(artifact), stored, per_head**-0.5)
     if not absent:
         return dataclasses.replace(result, same_integers=True)
-    words = f"{len(absent)} of {len(matrices)} matrices are not the recipe's integers: {', '.join(absent[:NAMED])}"
+    there = sum(key.partition("/")[0] in integers.KINDS for key in stored)
+    words = f"{len(absent)} of {there} matrices, scales and palettes are not the recipe's: {', '.join(absent[:NAMED])}"
     reason = "; ".join(filter(None, [result.reason, words]))
     return dataclasses.replace(result, outcome=Outcome.WRONG_ANSWERS, reason=reason, same_integers=False)

@@ -1,10 +1,10 @@
-"""Ranking the layers of a checkpoint by what they cost in few bits, and finding a mix that keeps to a budget."""
+"""Ranking the layers of a checkpoint by what they cost in few bits, and finding a mix that keeps to budgets."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,6 @@ import numpy as np
 from edgevit import checkpoint as checkpoints
 from edgevit import record as records
 from edgevit.checks.accuracy import compare
-from edgevit.errors import BadInput
 from edgevit.folder import files_written_whole
 from edgevit.jobs.answers import loader, outputs, torch_runner
 from edgevit.jobs.quantize import calibration_images
@@ -26,7 +25,6 @@ from edgevit.types import (
     Checkpoint,
     DataChoice,
     Drawn,
-    LayerDamage,
     Mix,
     Progress,
     QuantRecipe,
@@ -41,7 +39,38 @@ if TYPE_CHECKING:
 RECORD, RECIPE = "analysis.json", "recipe.toml"
 ANY = Tolerance(float("inf"), 1.0, 0.0)
 
-Measure = Callable[[list[str]], Mix]
+
+@dataclasses.dataclass(frozen=True)
+class _Scale:
+    """What measures mixes: the model in float, the images to calibrate on, and what it answers to those that count."""
+
+    source: Checkpoint
+    model: ViT
+    low: QuantRecipe
+    high: QuantRecipe
+    seen: Tensor
+    data: DataChoice
+    budgets: tuple[Budget, ...]
+    progress: Progress
+    expected: tuple[np.ndarray, np.ndarray]
+
+    def recipe(self, layers: Sequence[str]) -> QuantRecipe:
+        from quantize import mixing
+
+        return mixing.raised(self.low, self.high.weights, layers, "mixed")
+
+    def mix(self, layers: Sequence[str]) -> Mix:
+        """The mix with these layers raised, measured."""
+        from quantize.apply import quantized
+
+        recipe, changed = self.recipe(layers), copy.deepcopy(self.model)
+        quantized(self.model, recipe, self.seen, self.progress).put(changed, recipe.activations == "dynamic")
+        return _measured("mixed" if layers else "rounded", changed, len(layers), self.bytes(layers), self)
+
+    def bytes(self, layers: Sequence[str]) -> int:
+        from quantize import mixing
+
+        return mixing.model_bytes(self.model, self.recipe(layers))
 
 
 def analyse(
@@ -49,14 +78,17 @@ def analyse(
     low: QuantRecipe,
     high: QuantRecipe,
     calibration: Calibration,
-    budget: Budget | None,
+    budgets: tuple[Budget, ...],
+    ranked: bool,
+    trains: bool,
     data: DataChoice,
     out: Path,
     progress: Progress,
 ) -> Analysis:
-    """Write the ranking, its picture and, for a `budget`, the recipe of a mix into `out`.
+    """Write the ranking, its picture and, for `budgets`, the recipe of a mix into `out`.
 
-    Layers are ranked on the images of `calibration`; a mix is measured on those of `data`. Raises BadInput where none holds.
+    Layers are ranked on the images of `calibration`, if that was asked for or is needed; a mix is measured on those of `data`.
+    Nothing is written where no mix holds the budgets, unless one only drops too much and training for it follows (`trains`).
     """
     import torch
 
@@ -64,91 +96,92 @@ def analyse(
 
     source, model = checkpoints.load(checkpoint)
     seen = torch.from_numpy(calibration_images(source, calibration, progress))
-    found = Analysis(
-        low.name, high.name, len(seen), f"{calibration.data.spec} ({calibration.data.split})",
-        mixing.damages(model, low, high, seen, progress), budget,
-    )  # fmt: skip
-    mix = None
-    if budget:
-        reference = outputs(torch_runner(model), loader(source, data), progress, "answers of the checkpoint")
-        measure = _measure(model, low, high, seen, budget, lambda m: _outputs(m, source, data, progress), reference, progress)
-        chosen, steps = _search(mixing.order(found.layers), found, budget, measure)
-        mix = mixing.raised(low, high.weights, chosen, "mixed")
-        found = dataclasses.replace(found, steps=steps, raised=tuple(chosen), file=RECIPE)
-    drawing = damage(found)
-    found = dataclasses.replace(found, pictures=(Drawn(f"{drawing.name}.png", drawing.title, drawing.words),))
-    with files_written_whole(out) as partial:
-        records.write(partial / RECORD, found)
-        (partial / f"{drawing.name}.png").write_bytes(drawing.png(LIGHT))
-        if mix:
-            (partial / RECIPE).write_text(mixing.toml(mix))
+    found = Analysis(low.name, high.name, len(seen), f"{calibration.data.spec} ({calibration.data.split})", budgets=budgets)
+    scale = first = None
+    if budgets:
+        expected = outputs(torch_runner(model), loader(source, data), progress, "answers of the checkpoint")
+        scale = _Scale(source, model, low, high, seen, data, budgets, progress, expected)
+        first = scale.mix([])
+        found = dataclasses.replace(found, steps=(first,), holds=first.holds, file=RECIPE)
+    if ranked or (first and _more(first, budgets)):
+        found = dataclasses.replace(found, layers=mixing.damages(model, low, high, seen, progress))
+    if scale and first and _more(first, budgets):
+        found = _mixed(found, scale, first, [layer.layer for layer in mixing.order(found.layers)])
+    if found.holds or (trains and first and not _too_large(first, budgets)):
+        found = _written(found, scale, out)
     return found
 
 
-def _outputs(model: ViT, source: Checkpoint, data: DataChoice, progress: Progress) -> np.ndarray:
-    return outputs(torch_runner(model), loader(source, data), progress, "answers of the mix")[0]
+def _too_large(mix: Mix, budgets: tuple[Budget, ...]) -> bool:
+    return any(budget.kind == "bytes" and mix.bytes > budget.limit for budget in budgets)
 
 
-def _measure(
-    model: ViT,
-    low: QuantRecipe,
-    high: QuantRecipe,
-    seen: Tensor,
-    budget: Budget,
-    answer: Callable[[ViT], np.ndarray],
-    reference: tuple[np.ndarray, np.ndarray],
+def _more(first: Mix, budgets: tuple[Budget, ...]) -> bool:
+    """Whether to mix: the drop is too large, or bytes alone are limited and some may be left. Too many bytes stay too many."""
+    drops = any(budget.kind == "drop" for budget in budgets)
+    return not _too_large(first, budgets) and not (first.holds and drops)
+
+
+def _mixed(found: Analysis, scale: _Scale, first: Mix, order: list[str]) -> Analysis:
+    """The mix with as many layers raised as the bytes allow, or as few as the drop asks for."""
+    limits = {budget.kind: budget.limit for budget in scale.budgets}
+    allowed: list[str] = []
+    for layer in order:
+        if scale.bytes([*allowed, layer]) <= limits.get("bytes", float("inf")):
+            allowed.append(layer)
+    if not allowed:
+        return found
+    steps = [first, scale.mix(allowed)]
+    too_few, enough = 0, len(allowed)
+    while "drop" in limits and steps[1].holds and enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        steps.append(scale.mix(allowed[:middle]))
+        too_few, enough = (too_few, middle) if steps[-1].holds else (middle, enough)
+    return dataclasses.replace(found, steps=tuple(steps), raised=tuple(allowed[:enough]), holds=steps[1].holds)
+
+
+def trained(
+    checkpoint: Path,
+    teacher: Path,
+    recipe: QuantRecipe,
+    raised: int,
+    size: int,
+    budgets: tuple[Budget, ...],
+    data: DataChoice,
     progress: Progress,
-) -> Measure:
-    """A function that makes the mix with these layers raised, and measures it."""
-    from quantize import mixing
+) -> Mix:
+    """A mix of `size` bytes that a `checkpoint` was trained for, measured beside its teacher."""
+    import torch
+
     from quantize.apply import quantized
 
-    logits, classes = reference
-
-    def measure(layers: list[str]) -> Mix:
-        recipe = mixing.raised(low, high.weights, layers, "mixed")
-        changed = copy.deepcopy(model)
-        quantized(model, recipe, seen, progress).put(changed, dynamic=False)
-        found = compare(answer(changed), logits, classes, 0.0, ANY, "host")
-        assert found.top1 is not None and found.reference_top1 is not None and found.agreement is not None
-        size, drop = mixing.model_bytes(model, recipe), found.reference_top1 - found.top1
-        holds = (size if budget.kind == "bytes" else drop) <= budget.limit + 1e-9
-        return Mix(len(layers), size, drop, found.agreement, found.images, holds)
-
-    return measure
+    source, model = checkpoints.load(teacher)
+    expected = outputs(torch_runner(model), loader(source, data), progress, "answers of the checkpoint")
+    _, learned = checkpoints.load(checkpoint)
+    quantized(learned, recipe, None, progress).put(learned, recipe.activations == "dynamic")
+    scale = _Scale(source, model, recipe, recipe, torch.empty(0), data, budgets, progress, expected)
+    return _measured("trained", learned, raised, size, scale)
 
 
-def _search(order: list[LayerDamage], found: Analysis, budget: Budget, measure: Measure) -> tuple[list[str], tuple[Mix, ...]]:
-    """The layers to raise, and what was measured on the way. Raises BadInput where no mix holds, with the best one found."""
-    first = measure([])
-    if budget.kind == "bytes":
-        chosen, left = [], budget.limit - first.bytes
-        for layer in order:
-            if layer.high_bytes - layer.bytes <= left:
-                chosen.append(layer.layer)
-                left -= layer.high_bytes - layer.bytes
-        steps = [first] if not first.holds or not chosen else [first, measure(chosen)]
-        return _held(chosen, steps, found, budget)
-    names = [layer.layer for layer in order]
-    if first.holds or not names:
-        return _held([], [first], found, budget)
-    steps = [first, measure(names)]
-    if not steps[-1].holds:
-        return _held(names, steps, found, budget)
-    too_few, enough = 0, len(names)
-    while enough - too_few > 1:
-        middle = (too_few + enough) // 2
-        steps.append(measure(names[:middle]))
-        too_few, enough = (too_few, middle) if steps[-1].holds else (middle, enough)
-    return _held(names[:enough], steps, found, budget)
+def _measured(step: str, model: ViT, raised: int, size: int, scale: _Scale) -> Mix:
+    logits, _ = outputs(torch_runner(model), loader(scale.source, scale.data), scale.progress, "answers of the mix")
+    found = compare(logits, *scale.expected, 0.0, ANY, "host")
+    assert found.top1 is not None and found.reference_top1 is not None and found.agreement is not None
+    drop = found.reference_top1 - found.top1
+    over = [b for b in scale.budgets if (size if b.kind == "bytes" else drop) > b.limit + 1e-9]
+    return Mix(step, raised, size, drop, found.agreement, found.images, not over)
 
 
-def _held(chosen: list[str], steps: list[Mix], found: Analysis, budget: Budget) -> tuple[list[str], tuple[Mix, ...]]:
-    if any(step.holds and step.raised == len(chosen) for step in steps):
-        return chosen, tuple(steps)
-    best = min(steps, key=lambda mix: mix.bytes if budget.kind == "bytes" else mix.drop)
-    raise BadInput(
-        f"no mix of {found.low} and {found.high} keeps to {budget.words}: the best found has {best.bytes / 1e6:.2f} MB and drops "
-        f"{100 * best.drop:.2f} points on {best.images} images",
-        "a wider budget, another --recipe or a higher --raise-to",
-    )
+def _written(found: Analysis, scale: _Scale | None, out: Path) -> Analysis:
+    """The record as it was written, with its picture named."""
+    from quantize import mixing
+
+    with files_written_whole(out) as partial:
+        if found.layers:
+            drawing = damage(found)
+            found = dataclasses.replace(found, pictures=(Drawn(f"{drawing.name}.png", drawing.title, drawing.words),))
+            (partial / found.pictures[0].file).write_bytes(drawing.png(LIGHT))
+        if scale:
+            (partial / RECIPE).write_text(mixing.toml(scale.recipe(found.raised)))
+        records.write(partial / RECORD, found)
+    return found

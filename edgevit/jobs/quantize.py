@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +15,10 @@ from edgevit.data import unlabelled
 from edgevit.data.loading import Loader
 from edgevit.errors import BadInput, EdgevitError, QuantizeFailed
 from edgevit.jobs.answers import BATCH, images
-from edgevit.types import Calibration, Checkpoint, Progress, QuantRecipe
+from edgevit.types import Calibration, Checkpoint, Preprocess, Progress, QuantRecipe
+
+if TYPE_CHECKING:
+    from edgevit.vit.static import Rounding
 
 
 def quantize(checkpoint: Path, recipe: QuantRecipe, calibration: Calibration | None, into: Path, progress: Progress) -> int:
@@ -25,12 +30,23 @@ def quantize(checkpoint: Path, recipe: QuantRecipe, calibration: Calibration | N
     record, model = checkpoints.load(checkpoint)
     seen = torch.from_numpy(calibration_images(record, calibration, progress)) if calibration else None
     try:
-        quantized(model, recipe, seen, progress).save(into / artifacts.QUANTIZED)
+        made = quantized(model, recipe, seen, progress)
+        if made.roundings:
+            made = dataclasses.replace(made, images=_pixels(record.preprocess))
+        made.save(into / artifacts.QUANTIZED)
     except EdgevitError:
         raise
     except Exception as error:
         raise QuantizeFailed(f"{type(error).__name__}: {error}") from error
     return 0 if seen is None else len(seen)
+
+
+def _pixels(preprocess: Preprocess) -> Rounding:
+    """Of images as they enter the model: from black to white."""
+    from edgevit.vit.static import Rounding
+
+    pairs = list(zip(preprocess.mean, preprocess.std, strict=True))
+    return Rounding.between(min(-mean / std for mean, std in pairs), max((1 - mean) / std for mean, std in pairs))
 
 
 def identity(checkpoint: Path, calibration: Calibration, progress: Progress) -> str:

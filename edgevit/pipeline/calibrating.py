@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from edgevit.data import lasting
 from edgevit.errors import BadInput
 from edgevit.types import Calibration, Checkpoint, DataChoice, QuantRecipe
@@ -34,13 +32,6 @@ def images(
             f"{chosen.data.spec} would both be calibrated on and checked on", "--calibrate other images, or another --split"
         )
     return chosen
-
-
-def as_trained(source: Checkpoint, asked: str, recipe: QuantRecipe) -> QuantRecipe:
-    """`recipe`, but with the nearest integers of a checkpoint that was trained for it: it learned with those."""
-    if not source.train or source.train.quantize != lasting(asked):
-        return recipe
-    return dataclasses.replace(recipe, rounding="nearest", smoothing=False, bias_correction=False)
 
 
 def choose(source: Checkpoint, spec: str | None, count: int, on_bad: str) -> Calibration | None:

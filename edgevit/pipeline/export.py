@@ -18,7 +18,7 @@ from edgevit import checkpoint as checkpoints
 from edgevit import folder, memory, record
 from edgevit.cache import Cache
 from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed, StageCrashed
-from edgevit.pipeline import calibrating, reuse, side_by_side
+from edgevit.pipeline import calibrating, reuse, side_by_side, taught
 from edgevit.pipeline.pairs import Pair
 from edgevit.pipeline.reuse import Once, Stages
 from edgevit.pipeline.side_by_side import Work
@@ -57,7 +57,7 @@ def export(
     """
     source = checkpoints.read(checkpoint)
     wanted = [pair.of(source.config) for pair in wanted]
-    recipes = {pair.recipe: calibrating.as_trained(source, pair.recipe, pair.quantization) for pair in wanted}
+    recipes = {pair.recipe: taught.as_trained(source, pair.recipe, pair.quantization) for pair in wanted}
     calibration = calibrating.images(source, list(recipes.values()), calibration, data)
     for pair in wanted:
         folder.refuse_existing(out / pair.name, artifacts.RECORD, force)
@@ -65,7 +65,8 @@ def export(
         references = Path(scratch) / "references"
         references.mkdir()
         able = any(not targets.missing(targets.get(pair.target)) for pair in wanted)
-        stages = reuse.stages(source, data, cache if able else None, progress, calibration)
+        teacher = taught.teacher(source) if any(taught.learned(source, pair.recipe) for pair in wanted) else None
+        stages = reuse.stages(source, data, cache if able else None, progress, calibration, teacher)
         if able and stages.reference(references, progress).reused:
             progress("answers of the checkpoint, unchanged and reused", 1, 1)
         exports = Exports(stages, out, force, references, recipes)
@@ -145,9 +146,23 @@ def _blank(exports: Exports, pair: Pair) -> Artifact:
     config = dataclasses.replace(source.config, merges=pair.merges or ())
     calibration = exports.stages.calibration
     seen = calibrating.words(calibration) if recipe.calibrates and calibration else ""
+    teacher = exports.stages.teacher if taught.learned(source, pair.recipe) else None
     return Artifact(
-        pair.target, recipe.name, Outcome.PASS, quantization=recipe, calibration=seen, config=config, preprocess=source.preprocess
+        pair.target,
+        recipe.name,
+        Outcome.PASS,
+        quantization=recipe,
+        calibration=seen,
+        config=config,
+        preprocess=source.preprocess,
+        teacher=relative(teacher.folder, exports.out / pair.name) if teacher else "",
+        teacher_sha256=teacher.weights_sha256 if teacher else "",
     )
+
+
+def relative(folder: Path, artifact: Path) -> str:
+    """The path from an artifact to a checkpoint, so that both may be moved together."""
+    return os.path.relpath(folder.resolve(), artifact.resolve())
 
 
 WHILE = {"quantizing": Outcome.QUANTIZE_FAILED, "loading": Outcome.LOAD_FAILED}
@@ -218,7 +233,7 @@ def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Ta
         tolerance=targets.tolerance(target, blank.quantization, blank.merges != stages.source.config.merges),
         labels=stages.source.labels,
         data=stages.data.spec,
-        checkpoint=os.path.relpath(stages.source.folder.resolve(), into.resolve()),
+        checkpoint=relative(stages.source.folder, into),
         checkpoint_sha256=stages.source.weights_sha256,
         versions=used(target),
         folder=into,

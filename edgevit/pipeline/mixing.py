@@ -1,18 +1,21 @@
-"""Which layers stand few bits, and a mix that keeps to a budget."""
+"""Which layers stand few bits, and how far to climb to keep to budgets: round, raise some layers, train."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import quantize
 from edgevit import checkpoint as checkpoints
-from edgevit import stage
+from edgevit import record, stage
 from edgevit.errors import BadInput
-from edgevit.pipeline import calibrating
+from edgevit.folder import files_written_whole
+from edgevit.pipeline import calibrating, taught, training
 from edgevit.pipeline.look import refuse_written
-from edgevit.types import Analysis, Budget, Calibration, DataChoice, Progress
+from edgevit.types import Analysis, Budget, Calibration, Checkpoint, DataChoice, Mix, Progress, QuantRecipe, TrainConfig
 
-WRITTEN = ("analysis.json", "damage.png", "recipe.toml")
+RECORD, TRAINED = "analysis.json", "trained"
+WRITTEN = (RECORD, "damage.png", "recipe.toml")
 UNITS = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}
 
 
@@ -20,26 +23,88 @@ def analyse(
     checkpoint: Path,
     low: str,
     high: str,
-    budget: Budget | None,
+    budgets: tuple[Budget, ...],
     calibration: Calibration | None,
     data: DataChoice,
     out: Path,
     force: bool,
     progress: Progress,
+    ranked: bool = True,
+    epochs: int | None = None,
 ) -> Analysis:
-    """Rank the Linears of a checkpoint by what they cost in the recipe `low`; for a `budget`, find which to raise to `high`."""
+    """Rank the Linears of a checkpoint by what they cost in the recipe `low`, if `ranked` or needed; keep to `budgets`.
+
+    All in `low` comes first, then layers in `high`, and where that still drops too much, training for the mix into
+    `out`/trained for so many `epochs`; None by its preset, 0 never. Raises BadInput where nothing holds, with the best found.
+    """
     source = checkpoints.read(checkpoint)
     recipes = [quantize.get(name) for name in (low, high)]
     if not recipes[0].quantizes:
         raise BadInput(f"{low} quantizes nothing", "--recipe int4-g32, for one; edgevit recipes lists them")
     if recipes[1].layers or recipes[1].weights.name == "fp16":
         raise BadInput(f"layers cannot be raised to {high}", "--raise-to takes one form for all of them: int8, or fp32")
-    refuse_written(out, WRITTEN, force)
+    if len({budget.kind for budget in budgets}) < len(budgets):
+        raise BadInput("two budgets of one kind", "one of bytes and one of drop")
+    refuse_written(out, (*WRITTEN, TRAINED), force)
     seen = calibrating.images(source, recipes, calibration, data) or calibration
     if seen is None:
         raise BadInput(f"{source.folder} was trained by others, on images unknown here", "--calibrate says which to look at")
-    given = {"low": recipes[0], "high": recipes[1], "calibration": seen, "budget": budget, "data": data, "out": out}
-    return stage.run("edgevit.jobs.mixing:analyse", Analysis, progress, checkpoint=source.folder, **given).value
+    trains = source.train is not None and epochs != 0
+    given = {"low": recipes[0], "high": recipes[1], "calibration": seen, "budgets": budgets, "ranked": ranked or not budgets}
+    job, places = "edgevit.jobs.mixing:analyse", {"checkpoint": source.folder, "data": data, "out": out}
+    found = stage.run(job, Analysis, progress, trains=trains, **given, **places).value
+    if found.holds:
+        return found
+    fits = found.steps[0].bytes <= min((b.limit for b in budgets if b.kind == "bytes"), default=float("inf"))
+    if trains and fits:
+        found = _trained(source, recipes[1], found, data, out, force, progress, epochs)
+    if not found.holds:
+        raise BadInput(_missed(found), _hint(source, fits, epochs))
+    return found
+
+
+def _trained(
+    source: Checkpoint,
+    high: QuantRecipe,
+    found: Analysis,
+    data: DataChoice,
+    out: Path,
+    force: bool,
+    progress: Progress,
+    epochs: int | None,
+) -> Analysis:
+    """The same after training for its mix, on what the checkpoint was trained on."""
+    before = source.train or TrainConfig("")
+    recipe = str(out / "recipe.toml")
+    wanted = {"data": before.data, "seed": before.seed, "held_out": before.held_out, "precision": before.precision}
+    settings = training.settings({**wanted, "start": str(source.folder), "quantize": recipe, "epochs": epochs})
+    made = training.train(settings, out / TRAINED, force, progress)
+    mix = taught.as_trained(made, recipe, quantize.get(recipe))
+    last = found.steps[-1]
+    given = {"recipe": mix, "raised": last.raised, "size": last.bytes, "budgets": found.budgets, "data": data}
+    step = stage.run("edgevit.jobs.mixing:trained", Mix, progress, checkpoint=made.folder, teacher=source.folder, **given).value
+    found = dataclasses.replace(found, steps=(*found.steps, step), holds=step.holds, trained=TRAINED)
+    with files_written_whole(out) as partial:
+        record.write(partial / RECORD, found)
+    return found
+
+
+def _missed(found: Analysis) -> str:
+    small = any(budget.kind == "bytes" for budget in found.budgets)
+    best = min(found.steps, key=lambda mix: (mix.drop, mix.bytes)) if len(found.steps) > 1 or not small else found.steps[0]
+    words = " and ".join(budget.words for budget in found.budgets)
+    found_best = f"the best found, {best.step}, has {best.bytes / 1e6:.2f} MB and drops {100 * best.drop:.2f} points"
+    return f"no mix of {found.low} and {found.high} keeps to {words}: {found_best} on {best.images} images"
+
+
+def _hint(source: Checkpoint, fits: bool, epochs: int | None) -> str:
+    wider = "a wider budget, another --recipe or a higher --raise-to"
+    if not fits or epochs:
+        return wider
+    if source.train is None:
+        unknown = f"what {source.folder} was trained on is unknown here"
+        return f"{wider}; or edgevit train --quantize with images of your own: {unknown}"
+    return f"{wider}; or more --epochs" if epochs is None else f"{wider}; or let it train, without --epochs 0"
 
 
 def budget(text: str) -> Budget:

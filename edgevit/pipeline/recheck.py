@@ -34,11 +34,12 @@ def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_
         versions=used(place),
         tolerance=targets.tolerance(place, artifact.quantization, artifact.merges != source.config.merges),
     )
+    teacher = teacher_of(artifact)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         references, golden = Path(scratch) / "references", Path(scratch) / "golden"
         references.mkdir()
         golden.mkdir()
-        stages = reuse.stages(source, chosen, None, progress)  # whoever asks for a check wants one
+        stages = reuse.stages(source, chosen, None, progress, teacher=teacher)  # whoever asks for a check wants one
         stages.reference(references, progress)
         try:
             with outcome(Outcome.RUN_FAILED):
@@ -76,6 +77,21 @@ def source_of(artifact: Artifact, given: Path | None) -> Checkpoint:
     if source.weights_sha256 != artifact.checkpoint_sha256:
         raise BadInput(f"{path} is not the checkpoint that {artifact.folder} was made from", "export again, or give --checkpoint")
     return source
+
+
+def teacher_of(artifact: Artifact) -> Checkpoint | None:
+    """The checkpoint that its answers are compared with instead. Raises BadInput where it is not there, or another one."""
+    if not artifact.teacher:
+        return None
+    path = artifact.folder / artifact.teacher
+    try:
+        found = checkpoints.read(path)
+    except BadInput as error:
+        hint = "put it back there, or export again: answers are then compared with the checkpoint's own floats"
+        raise BadInput(f"the teacher of {artifact.folder} is not at {path}", hint) from error
+    if found.weights_sha256 != artifact.teacher_sha256:
+        raise BadInput(f"{path} is not the teacher that {artifact.folder} was compared with", "export again")
+    return found
 
 
 def artifact_folders(paths: list[Path]) -> list[Path]:

@@ -43,10 +43,12 @@ class Stages:
     images: str = ""
     calibration: Calibration | None = None
     seen: str = ""
+    teacher: Checkpoint | None = None
 
     def reference(self, into: Path, progress: Progress) -> Once[int]:
-        job, given = "edgevit.jobs.export:reference", {"checkpoint": self.source.folder, "data": self.data}
-        return self._run(job, int, self._reference(), into, progress, None, **given)
+        teacher = self.teacher.folder if self.teacher else None
+        given = {"checkpoint": self.source.folder, "teacher": teacher, "data": self.data}
+        return self._run("edgevit.jobs.export:reference", int, self._reference(), into, progress, None, **given)
 
     def quantize(self, recipe: QuantRecipe, into: Path, progress: Progress) -> Once[int]:
         looks = recipe.calibrates
@@ -77,7 +79,9 @@ class Stages:
     def _reference(self) -> dict[str, object]:
         """Wherever the checkpoint lies, and by whatever name its images go."""
         anywhere = dataclasses.replace(self.source, folder=Path())
-        return {"weights": self.weights, "checkpoint": anywhere, "images": self.images, **_here("torch", *IMAGES)}
+        taught = dataclasses.replace(self.teacher, folder=Path()) if self.teacher else None
+        depends = {"weights": self.weights, "checkpoint": anywhere, "teacher": taught, "images": self.images}
+        return {**depends, **_here("torch", *IMAGES)}
 
     def _of(self, artifact: Artifact) -> dict[str, object]:
         target = targets.get(artifact.target)
@@ -119,17 +123,22 @@ class Stages:
 
 
 def stages(
-    source: Checkpoint, data: DataChoice, cache: Cache | None, progress: Progress, calibration: Calibration | None = None
+    source: Checkpoint,
+    data: DataChoice,
+    cache: Cache | None,
+    progress: Progress,
+    calibration: Calibration | None = None,
+    teacher: Checkpoint | None = None,
 ) -> Stages:
     """The stages of an export. With a cache the weights and all images are hashed first, the images as they are decoded."""
     if cache is None:
-        return Stages(source, data, None, calibration=calibration)
+        return Stages(source, data, None, calibration=calibration, teacher=teacher)
     images = stage.run("edgevit.jobs.export:identity", str, progress, checkpoint=source.folder, data=data).value
     seen = ""
     if calibration:
         job = "edgevit.jobs.quantize:identity"
         seen = stage.run(job, str, progress, checkpoint=source.folder, calibration=calibration).value
-    return Stages(source, data, cache, folder.sha256(source.folder / checkpoints.WEIGHTS), images, calibration, seen)
+    return Stages(source, data, cache, folder.sha256(source.folder / checkpoints.WEIGHTS), images, calibration, seen, teacher)
 
 
 def _well(value: object) -> bool:

@@ -36,13 +36,18 @@ class LayerDamage:
     high_bytes: int
 
 
+STEPS = ("rounded", "mixed", "trained")
+"""How far one climbs to keep to a budget: all in the lower form, some raised to the higher, and trained to live with that."""
+
+
 @dataclass(frozen=True)
 class Mix:
-    """A model with `raised` Linears in the higher form and all others in the lower, as it was measured.
+    """A model with `raised` Linears in the higher form and all others in the lower, as it was measured at one of STEPS.
 
     `bytes` are those of all parameters. `drop` and `agreement` are beside the float model on `images` images.
     """
 
+    step: str
     raised: int
     bytes: int
     drop: float
@@ -53,18 +58,21 @@ class Mix:
 
 @dataclass(frozen=True)
 class Analysis:
-    """`layers` in order of the network, over `images` images of `source`; `steps` is how a mix for the `budget` was found.
+    """`layers` in order of the network, over `images` images of `source`, where they were ranked: by their weights alone.
 
-    `file` is the recipe of that mix. Weights alone are quantized here: activations stay in float.
+    `steps` is how a mix that `holds` all `budgets` was looked for, its activations as the recipe has them. `file` is the recipe
+    of that mix, and `trained` the run that learned to live with it, where that was needed.
     """
 
     low: str
     high: str
     images: int
     source: str
-    layers: tuple[LayerDamage, ...]
-    budget: Budget | None = None
+    layers: tuple[LayerDamage, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     steps: tuple[Mix, ...] = ()
+    holds: bool = True
     raised: tuple[str, ...] = ()
     file: str = ""
+    trained: str = ""
     pictures: tuple[Drawn, ...] = ()

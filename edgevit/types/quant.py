@@ -13,6 +13,7 @@ WORDS = {"fp": "float", "int": "int", "palette": "palette"}
 GROUPS = (0, 32, 64, 128)
 ACTIVATIONS = ("none", "dynamic", "static")
 ROUNDINGS = ("nearest", "gptq")
+RANGES = ("minmax", "percentile", "mse")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class QuantRecipe:
     scale known beforehand (`static`), or not at all (`none`). `rounding`: each weight to its nearest integer, or each column with
     the error of those before it made good (`gptq`). `smoothing` moves scale from columns that are hard to round into the layer
     before, as far as the calibration images show that it helps; `bias_correction` takes the mean error of each channel into its
-    bias. `layers`: the first rule that matches a Linear's name counts.
+    bias. `ranges`: where the ranges of static activations end, at all that calibration saw (`minmax`), at all but the rarest
+    (`percentile`) or where rounding and clipping cost least (`mse`). `layers`: the first rule that matches a Linear's name
+    counts.
     """
 
     name: str
@@ -88,6 +91,7 @@ class QuantRecipe:
     rounding: str = "nearest"
     smoothing: bool = False
     bias_correction: bool = False
+    ranges: str = "mse"
     layers: tuple[LayerRule, ...] = ()
     float_layers: str = ""
     """Which layers stay in float, and why."""
@@ -95,6 +99,7 @@ class QuantRecipe:
     def __post_init__(self) -> None:
         require(self.activations in ACTIVATIONS, f"activations are {', '.join(ACTIVATIONS)}, not {self.activations!r}")
         require(self.rounding in ROUNDINGS, f"rounding is {' or '.join(ROUNDINGS)}, not {self.rounding!r}")
+        require(self.ranges in RANGES, f"ranges are {', '.join(RANGES)}, not {self.ranges!r}")
         whole = self.weights.kind == "float"
         require(not (whole and self.activations != "none"), "activations of integers need weights of integers")
         kinds = {form.kind for form in self.forms}

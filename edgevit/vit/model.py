@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from edgevit.types import Merge, ViTConfig
 from edgevit.vit.merging import PatchMerging
 from edgevit.vit.positions import Relative, sines
+from edgevit.vit.static import Rounding
 from edgevit.vit.stem import ResNet
 
 
@@ -109,6 +110,8 @@ class ViT(nn.Module):
     """Images (N, 3, H, W), normalised, to logits (N, classes). (H, W) is `config.image_size`."""
 
     pos_embed: Tensor
+    entering: Rounding | None = None
+    """How a format whose inputs are int8 takes images; the model itself takes floats."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()

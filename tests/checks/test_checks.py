@@ -70,13 +70,13 @@ def test_integers_are_found_whole_or_cut_in_three(tmp_path: Path) -> None:
     matrix = np.random.default_rng(0).integers(-127, 128, (6, 64), np.int8)
     file = tmp_path / "model.bin"
     file.write_bytes(b"head" + matrix.tobytes() + b"tail")
-    assert absent(file, {"fc1": matrix}) == []
+    assert absent(file, {"integers8/fc1": matrix}, 1.0) == []
     q, k, v = np.split(matrix, 3)
     file.write_bytes(v.tobytes() + b"-" + q.tobytes() + b"-" + k.tobytes())
-    assert absent(tmp_path, {"qkv": matrix}) == []
+    assert absent(tmp_path, {"integers8/qkv": matrix}, 1.0) == []
     changed = matrix.copy()
     changed[5, 63] ^= 1
-    assert absent(file, {"qkv": changed, "good": matrix}) == ["qkv"]
+    assert absent(file, {"integers8/qkv": changed, "integers8/good": matrix}, 1.0) == ["qkv"]
 
 
 def test_an_image_without_numbers_is_a_wrong_answer_whatever_its_class(classes: np.ndarray) -> None:
@@ -96,10 +96,49 @@ def test_integers_of_four_bits_are_found_as_each_back_end_packs_them(tmp_path: P
     eight_more = [(int(a) + 8) | (int(b) + 8) << 4 for a, b in matrix.reshape(-1, 2)]
     for name, content in (("signed", low_first), ("offset", eight_more)):
         (tmp_path / name).write_bytes(b"before" + bytes(content) + b"behind")
-        assert absent(tmp_path / name, {"fc1": matrix}) == []
+        assert absent(tmp_path / name, {"integers8/fc1": matrix}, 1.0) == []
         changed = matrix.copy()
         changed[5, 63] = -changed[5, 63] or 1
-        assert absent(tmp_path / name, {"fc1": changed}) == ["fc1"]
+        assert absent(tmp_path / name, {"integers4/fc1": changed}, 1.0) == ["fc1"]
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])
+def test_scales_are_found_as_each_back_end_holds_them(kind: str, tmp_path: Path) -> None:
+    """Eight significant bits, which all three hold; q's times a factor, where the matrix was cut."""
+    scales = np.arange(129, 141, dtype=np.float32).reshape(6, 2) / 4096
+
+    def stored(x: np.ndarray) -> bytes:
+        return _half(x) if kind == "bfloat16" else x.astype(kind).tobytes()
+
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"before" + stored(scales) + b"behind")
+    assert absent(file, {"scale/fc1": scales}, 0.125) == []
+    q, k, v = np.split(scales, 3)
+    file.write_bytes(stored(q * np.float32(0.125)) + b"-" + stored(k) + b"-" + stored(v))
+    assert absent(file, {"scale/qkv": scales}, 0.125) == []
+    assert absent(file, {"scale/qkv": scales}, 0.25) == ["the scales of qkv"]
+    other = scales.copy()
+    other[5, 1] *= 1.0625
+    assert absent(file, {"scale/qkv": other}, 0.125) == ["the scales of qkv"]
+
+
+def _half(x: np.ndarray) -> bytes:
+    return b"".join(number.tobytes()[2:] for number in x.reshape(-1))
+
+
+@pytest.mark.parametrize("bits", [4, 6, 8])
+def test_palettes_are_found_by_their_places_among_the_values_that_there_are(bits: int, tmp_path: Path) -> None:
+    places = np.random.default_rng(0).integers(0, 2**bits, (6, 128), np.uint8)
+    places[places == 3] = 2  # a colour that nobody has is not stored
+    stored = {"places/fc1": places, "colours/fc1": np.linspace(-1, 1, 2**bits, dtype=np.float32)}
+    used = np.searchsorted(np.unique(places), places).reshape(-1)
+    number = sum(int(place) << bits * i for i, place in enumerate(used))
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"before" + number.to_bytes(len(used) * bits // 8, "little") + b"behind")
+    assert absent(file, stored, 1.0) == []
+    other = places.copy()
+    other[5, 127] ^= 1
+    assert absent(file, {**stored, "places/fc1": other}, 1.0) == ["the palette of fc1"]
 
 
 def test_mcnemar_is_the_binomial_test() -> None:

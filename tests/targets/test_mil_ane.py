@@ -134,8 +134,11 @@ def test_the_layout_of_the_neural_engine_keeps_to_the_rules(recipe: str, shape: 
     assert counted and counted.outside == 0 and counted.inside and counted.inside > 50, counted
     got, wanted = targets.load("coreml-ane", file)(images.numpy()), model(images).numpy()
     assert np.linalg.norm(got - wanted) < 0.01 * np.linalg.norm(wanted)
-    matrices = {name: found.integers.numpy() for name, linear in linears(model) if (found := held(linear))}
-    assert integers.absent(file, matrices) == [] and len(matrices) == (9 if recipe == "int8" else 0)
+    stored_as = {name: found for name, linear in linears(model) if (found := held(linear))}
+    wanted_in_it = {f"integers8/{name}": found.integers.numpy() for name, found in stored_as.items()}
+    wanted_in_it |= {f"scale/{name}": found.scale.numpy() for name, found in stored_as.items()}
+    factor = (shape.width // shape.heads) ** -0.5
+    assert integers.absent(file, wanted_in_it, factor) == [] and len(stored_as) == (9 if recipe == "int8" else 0)
     stored = [kind for kind in kinds(file) if kind == "constexpr_affine_dequantize"]
     assert len(stored) == (2 * 6 + 1 if recipe == "int8" else 0), "q, k, v, proj, fc1, fc2 of each block and the head alone"
     assert kinds(file).count("layer_norm") == 5, "the norms are Core ML's own operator"

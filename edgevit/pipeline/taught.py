@@ -1,0 +1,45 @@
+"""A checkpoint that learned with a recipe's rounding: what is exported of it, and whose answers it is to keep."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from edgevit import checkpoint as checkpoints
+from edgevit.data import lasting
+from edgevit.errors import EdgevitError
+from edgevit.types import Checkpoint, QuantRecipe
+
+
+def learned(source: Checkpoint, asked: str) -> bool:
+    """Whether the checkpoint was trained for the recipe that was asked for."""
+    return bool(source.train and source.train.quantize == lasting(asked))
+
+
+def as_trained(source: Checkpoint, asked: str, recipe: QuantRecipe) -> QuantRecipe:
+    """`recipe`, but with the nearest integers of a checkpoint that was trained for it: it learned with those."""
+    if not learned(source, asked):
+        return recipe
+    return dataclasses.replace(recipe, rounding="nearest", smoothing=False, bias_correction=False)
+
+
+def lost(source: Checkpoint, asked: list[str]) -> str:
+    """What is to be said where the teacher is wanted and gone; empty where it is not."""
+    if not any(learned(source, recipe) for recipe in asked) or teacher(source):
+        return ""
+    assert source.train
+    return f"{source.train.teacher}, which taught it, is gone: answers are compared with the checkpoint's own floats"
+
+
+def teacher(source: Checkpoint) -> Checkpoint | None:
+    """The checkpoint in float that such a one began from and was taught by, if it is still there and knows the same classes.
+
+    Its own floats are no measure: they were never meant to answer.
+    """
+    if not (source.train and source.train.quantize and source.train.teacher):
+        return None
+    try:
+        found = checkpoints.read(Path(source.train.teacher))
+    except EdgevitError:
+        return None
+    return found if found.labels == source.labels else None
