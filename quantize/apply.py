@@ -18,6 +18,7 @@ from edgevit.types import Progress, QuantRecipe, Weights, silent
 from edgevit.vit.model import ViT
 from edgevit.vit.static import Rounding, StaticLinear
 from quantize.compensate import compensated
+from quantize.drift import Lack, corrected, lack
 from quantize.grid import Integers, Palette, grid
 from quantize.observe import Entering
 from quantize.quantized import Matrix, Quantized, linears
@@ -59,12 +60,15 @@ def quantized(model: ViT, recipe: QuantRecipe, images: Tensor | None = None, pro
     roundings: dict[str, tuple[Rounding, Rounding]] = {}
     static = recipe.activations == "static"
     if recipe.calibrates and images is not None:
-        for room in rooms(after, images):
+        plain = copy.deepcopy(model)
+        for beside, room in zip(rooms(plain, images), rooms(after, images), strict=True):
             names = tuple(name for name in room.names if name in chosen)
             if recipe.smoothing:
-                smoothed(after, {name: chosen[name] for name in names}, room.entering(after, names), static)
+                smoothed(after, {name: chosen[name] for name in names}, room.entering(names), static, plain)
             for name in names:
-                matrices[name] = _careful(after, name, chosen[name], recipe, room.entering(after, (name,))[name])
+                seen = room.entering((name,))[name]
+                lacking = lack(name, beside, room) if recipe.rounding == "gptq" else None
+                matrices[name] = _careful(after, name, chosen[name], recipe, seen, lacking)
                 if static:
                     roundings[name] = _rounded(after, name, recipe.ranges, room)
                 progress("rounding", len(matrices), len(chosen))
@@ -77,7 +81,7 @@ def quantized(model: ViT, recipe: QuantRecipe, images: Tensor | None = None, pro
 
 def _rounded(model: ViT, name: str, ranges: str, room: Room) -> tuple[Rounding, Rounding]:
     """The ranges of what enters and leaves a Linear, whose place in `model` one that rounds both takes."""
-    before, behind = room.around(model, name)
+    before, behind = room.around(name)
     linear = model.get_submodule(name)
     assert isinstance(linear, nn.Linear)
     made = rounding(before, ranges), joined([rounding(part, ranges) for part in behind], linear.out_features)
@@ -85,18 +89,23 @@ def _rounded(model: ViT, name: str, ranges: str, room: Room) -> tuple[Rounding, 
     return made
 
 
-def _careful(model: ViT, name: str, form: Weights, recipe: QuantRecipe, seen: Entering) -> Matrix:
-    """The matrix of a Linear, whose floats and bias in `model` become what it computes: those behind it see its errors."""
+def _careful(model: ViT, name: str, form: Weights, recipe: QuantRecipe, seen: Entering, lacking: Lack | None) -> Matrix:
+    """The matrix of a Linear, whose floats and bias in `model` become what it computes: those behind it see its errors.
+
+    What it lacks because of errors before it, it makes good as far as it can.
+    """
     linear = model.get_submodule(name)
     weight = linear.weight.detach().clone()  # type: ignore[operator]
-    if recipe.rounding == "gptq":
-        made = grid(weight, form, seen.second.diagonal())
-        matrix = Matrix(compensated(weight, seen.second, made), made)
+    if lacking:
+        wanted = corrected(weight, lacking, seen)
+        made = grid(wanted, form, seen.second.diagonal())
+        matrix = Matrix(compensated(wanted, seen.second, made), made)
     else:
         matrix = _nearest(weight, grid(weight, form))
     linear.weight.data = matrix.values()
     if recipe.bias_correction:
-        linear.bias.data = linear.bias + (weight - matrix.values()) @ seen.mean  # type: ignore[operator]
+        shift = (weight - matrix.values()) @ seen.mean
+        linear.bias.data = linear.bias + shift + (lacking.mean if lacking else 0)  # type: ignore[operator]
     return matrix
 
 

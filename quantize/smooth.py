@@ -63,24 +63,29 @@ def _rows(linear: nn.Linear, start: int, stop: int) -> Callable[[Tensor], None]:
 
 
 @torch.no_grad()
-def smoothed(model: ViT, forms: dict[str, Weights], entering: dict[str, Entering], static: bool = False) -> set[str]:
+def smoothed(
+    model: ViT, forms: dict[str, Weights], entering: dict[str, Entering], static: bool = False, like: ViT | None = None
+) -> set[str]:
     """Move scales in `model`, in place, where it lessens the error of the Linears that get a form of `forms`.
 
-    `static`: what enters them is rounded too, at one scale. What enters them is rewritten in `entering`. Returns the names of the
-    Linears whose columns were scaled.
+    `static`: what enters them is rounded too, at one scale. What enters them is rewritten in `entering`. The same scales move in
+    the model `like`, that channels of both may be compared. Returns the names of the Linears whose columns were scaled.
     """
     moved: set[str] = set()
-    for seam in seams(model):
+    models = (model, like) if like else (model,)
+    for seam, *others in zip(*(seams(each) for each in models), strict=True):
         readers = {name: linear for name, linear in linears(model) if name in seam.readers}
         if not all(name in forms for name in readers):
             continue
         factor = _best(readers, forms, entering, static)
         if (factor == 1).all():
             continue
-        seam.divide(factor)
-        for name, linear in readers.items():
-            linear.weight.data = linear.weight * factor
-            entering[name] = entering[name].over(factor)
+        for each, one in zip(models, (seam, *others), strict=True):
+            one.divide(factor)
+            for name in readers:
+                linear = each.get_submodule(name)
+                linear.weight.data = linear.weight * factor  # type: ignore[operator]
+        entering.update({name: entering[name].over(factor) for name in readers})
         moved |= set(readers)
     return moved
 

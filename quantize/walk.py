@@ -21,19 +21,20 @@ Step = Callable[[State], State]
 
 @dataclass(frozen=True)
 class Room:
-    """A part of the model, the names of its Linears in the order in which they compute, and what comes to it for each batch."""
+    """A part of `model`, the names of its Linears in the order in which they compute, and what comes to it for each batch."""
 
+    model: ViT
     names: tuple[str, ...]
     step: Step
     states: list[State]
 
-    def entering(self, model: ViT, names: tuple[str, ...]) -> dict[str, Entering]:
+    def entering(self, names: tuple[str, ...]) -> dict[str, Entering]:
         """What enters these of its Linears, as the model now is."""
-        return entering(model, names, self.left)
+        return entering(self.model, names, self.left)
 
-    def around(self, model: ViT, name: str) -> tuple[Seen, list[Seen]]:
+    def around(self, name: str) -> tuple[Seen, list[Seen]]:
         """What enters and what leaves one of its Linears, as the model now is."""
-        return around(model, name, self.left)
+        return around(self.model, name, self.left)
 
     def left(self) -> list[State]:
         return [self.step(state) for state in self.states]
@@ -46,10 +47,10 @@ def rooms(model: ViT, images: Tensor) -> Iterator[Room]:
     states: list[State] = [(model.embed(model.patch_embed(batch)), None, None) for batch in images.split(BATCH)]
     for number in range(1, len(model.blocks) + 1):
         names = tuple(name for name in every if name.startswith(f"blocks.{number - 1}."))
-        room = Room(names, partial(_block, model, number), states)
+        room = Room(model, names, partial(_block, model, number), states)
         yield room
         states = room.left()
-    yield Room(tuple(name for name in every if not name.startswith("blocks.")), partial(_answer, model), states)
+    yield Room(model, tuple(name for name in every if not name.startswith("blocks.")), partial(_answer, model), states)
 
 
 def _block(model: ViT, number: int, state: State) -> State:
