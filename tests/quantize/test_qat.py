@@ -14,6 +14,7 @@ from edgevit.types import LayerRule, Weights
 from edgevit.vit.model import ViT
 from quantize import qat
 from quantize.apply import apply, quantized
+from quantize.grid import grid
 
 
 def plain(name: str, **changes: object):  # type: ignore[no-untyped-def]
@@ -77,3 +78,21 @@ def test_rules_hold_in_training_too(model: ViT) -> None:
     assert "head" not in kinds and kinds["blocks.0.attn.qkv"] == "int8" and kinds["blocks.1.attn.qkv"] == "int4"
     with pytest.raises(BadInput, match="no Linear matches"):
         qat.prepare(model, plain("int4", layers=(LayerRule("nothing", Weights(8)),)))
+
+
+def test_in_training_a_palette_is_found_anew_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qat, "STEPS", 3)
+    found = []
+    monkeypatch.setattr(qat, "grid", lambda weight, form: found.append(form) or grid(weight, form))
+    fake = qat.OnGrid(Weights(4, "palette")).train()
+    weight = torch.randn(8, 8)
+    for _ in range(7):
+        fake(weight)
+    assert len(found) == 3, "at the first, the fourth and the seventh step"
+    fake.train()
+    fake(weight)
+    assert len(found) == 4, "and at the beginning of an epoch"
+    fake.eval()
+    for _ in range(2):
+        fake(weight)
+    assert len(found) == 6, "what validation sees is what would be exported"
