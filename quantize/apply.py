@@ -48,8 +48,13 @@ def forms(model: ViT, recipe: QuantRecipe) -> dict[str, Weights]:
 
 
 @torch.no_grad()
-def quantized(model: ViT, recipe: QuantRecipe, images: Tensor | None = None, progress: Progress = silent) -> Quantized:
-    """What `recipe` makes of `model`, which stays as it is. `images` (n, 3, H, W) are those to calibrate on."""
+def quantized(
+    model: ViT, recipe: QuantRecipe, images: Tensor | None = None, progress: Progress = silent, apart: bool = False
+) -> Quantized:
+    """What `recipe` makes of `model`, which stays as it is. `images` (n, 3, H, W) are those to calibrate on.
+
+    Each Linear sees the errors of those before it, and makes good what it can; `apart`, each as if it were the only one.
+    """
     chosen = forms(model, recipe)
     if not chosen:
         return Quantized()
@@ -63,11 +68,11 @@ def quantized(model: ViT, recipe: QuantRecipe, images: Tensor | None = None, pro
         plain = copy.deepcopy(model)
         for beside, room in zip(rooms(plain, images), rooms(after, images), strict=True):
             names = tuple(name for name in room.names if name in chosen)
-            if recipe.smoothing:
+            if recipe.smoothing and not apart:
                 smoothed(after, {name: chosen[name] for name in names}, room.entering(names), static, plain)
             for name in names:
-                seen = room.entering((name,))[name]
-                lacking = lack(name, beside, room) if recipe.rounding == "gptq" else None
+                seen = (beside if apart else room).entering((name,))[name]
+                lacking = lack(name, beside, room) if recipe.rounding == "gptq" and not apart else None
                 matrices[name] = _careful(after, name, chosen[name], recipe, seen, lacking)
                 if static:
                     roundings[name] = _rounded(after, name, recipe.ranges, room)
@@ -90,14 +95,11 @@ def _rounded(model: ViT, name: str, ranges: str, room: Room) -> tuple[Rounding, 
 
 
 def _careful(model: ViT, name: str, form: Weights, recipe: QuantRecipe, seen: Entering, lacking: Lack | None) -> Matrix:
-    """The matrix of a Linear, whose floats and bias in `model` become what it computes: those behind it see its errors.
-
-    What it lacks because of errors before it, it makes good as far as it can.
-    """
+    """The matrix of a Linear, whose floats and bias in `model` become what it computes: those behind it see its errors."""
     linear = model.get_submodule(name)
     weight = linear.weight.detach().clone()  # type: ignore[operator]
-    if lacking:
-        wanted = corrected(weight, lacking, seen)
+    if recipe.rounding == "gptq":
+        wanted = corrected(weight, lacking, seen) if lacking else weight
         made = grid(wanted, form, seen.second.diagonal())
         matrix = Matrix(compensated(wanted, seen.second, made), made)
     else:

@@ -19,7 +19,7 @@ BATCH = 64
 @torch.no_grad()
 def damages(model: ViT, low: QuantRecipe, high: QuantRecipe, images: Tensor, progress: Progress) -> tuple[LayerDamage, ...]:
     """What each Linear that `low` quantizes does to the answers to `images`, alone in its form of `low` and of `high`."""
-    made = [quantized(model, dataclasses.replace(recipe, smoothing=False), images, progress) for recipe in (low, high)]
+    made = [quantized(model, recipe, images, progress, apart=True) for recipe in (low, high)]
     expected = _log_probabilities(model, images)
     chosen, raised = forms(model, low), forms(model, high)
     found = []

@@ -34,13 +34,21 @@ def test_the_damage_of_a_layer_is_that_of_it_alone(model: ViT, images: Tensor) -
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items()), "the model is as it was"
     assert len(found) == 2 * 4 + 1 and all(layer.kl > layer.high_kl >= 0 for layer in found.values())
     one = copy.deepcopy(model)
-    made = quantized(model, dataclasses.replace(low, smoothing=False), images)
+    made = quantized(model, low, images, apart=True)
     one.head.weight.data = made.matrices["head"].values()  # type: ignore[union-attr]
     one.head.bias.data = made.changed["head.bias"]  # type: ignore[union-attr]
     p, q = (torch.softmax(m(images).double(), 1) for m in (model, one))
     assert found["head"].kl == pytest.approx(float((p * (p / q).log()).sum(1).mean()), rel=1e-6)
     assert found["head"].flips == int((p.argmax(1) != q.argmax(1)).sum())
     assert (found["head"].bytes, found["head"].high_bytes) == (10 * 64 // 2 + 2 * 10 * 2, 10 * 64 + 4 * 10)
+
+
+def test_a_layer_apart_sees_no_errors_of_others(model: ViT, images: Tensor) -> None:
+    recipe = quantize.get("int4-g32")
+    alone = dataclasses.replace(recipe, layers=(LayerRule("blocks.*", Weights(32, "float")),))
+    head = [quantized(model, r, images, apart=True).matrices["head"].places for r in (recipe, alone)]
+    assert torch.equal(*head)
+    assert not torch.equal(quantized(model, recipe, images).matrices["head"].places, head[0])
 
 
 def test_a_broken_layer_comes_first(model: ViT, images: Tensor) -> None:
