@@ -77,11 +77,11 @@ class QuantRecipe:
 
     `activations`: what enters a Linear is quantized at run time for each token (`dynamic`, where the target computes so), by a
     scale known beforehand (`static`), or not at all (`none`). `rounding`: each weight to its nearest integer, or each column with
-    the error of those before it made good, and what the layers before lost (`gptq`). `smoothing` moves scale from columns that are hard to round into the layer
-    before, as far as the calibration images show that it helps; `bias_correction` takes the mean error of each channel into its
-    bias. `ranges`: where the ranges of static activations end, at all that calibration saw (`minmax`), at all but the rarest
-    (`percentile`) or where rounding and clipping cost least (`mse`). `layers`: the first rule that matches a Linear's name
-    counts.
+    the error of those before it made good, and what the layers before lost (`gptq`). `smoothing` moves scale from columns that
+    are hard to round into the layer before, as far as the calibration images show that it helps; `bias_correction` takes the mean
+    error of each channel into its bias. `ranges`: where the ranges of static activations end, at all that calibration saw
+    (`minmax`), at all but the rarest (`percentile`) or where rounding and clipping cost least (`mse`). `layers`: the first rule
+    that matches a Linear's name counts.
     """
 
     name: str
