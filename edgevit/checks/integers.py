@@ -76,11 +76,18 @@ PALETTE_FORMS = [_palette_form(bits) for bits in WIDTHS]
 
 
 def _scales_stand(scales: np.ndarray, factor: float, content: bytes) -> bool:
-    """As float32, as float16 or as the upper half of float32, whichever the back end stores."""
+    """As float32, float16 or bfloat16, whichever the back end stores."""
     scaled = [part * np.float32(factor if i == 0 else 1) for i, part in enumerate(_thirds(scales))]
-    forms: list[Form] = [np.ndarray.tobytes, lambda x: x.astype(np.float16).tobytes(), _bfloat16]
+    forms: list[Form] = [np.ndarray.tobytes, _float16, _bfloat16]
     return any(_in(content, form, [scales]) or _in(content, form, scaled) for form in forms)
 
 
+def _float16(x: np.ndarray) -> bytes | None:
+    halves = x.astype(np.float16)
+    return halves.tobytes() if halves.all() else None
+
+
 def _bfloat16(x: np.ndarray) -> bytes:
-    return (np.ascontiguousarray(x).view(np.uint32) >> 16).astype(np.uint16).tobytes()
+    """To the nearest, of two the even one."""
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16).tobytes()

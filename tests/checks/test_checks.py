@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from edgevit.checks.accuracy import compare, relative_error
 from edgevit.checks.integers import absent
@@ -120,6 +121,20 @@ def test_scales_are_found_as_each_back_end_holds_them(kind: str, tmp_path: Path)
     other = scales.copy()
     other[5, 1] *= 1.0625
     assert absent(file, {"scale/qkv": other}, 0.125) == ["the scales of qkv"]
+
+
+def test_scales_that_a_format_rounds_are_found_as_it_rounds_them(tmp_path: Path) -> None:
+    """q's, where 1 / sqrt(head width) is no power of two."""
+    scales = np.random.default_rng(0).random((6, 4), np.float32)
+    for kind in (torch.bfloat16, torch.float16):
+        (tmp_path / "model.bin").write_bytes(torch.from_numpy(scales).to(kind).view(torch.int16).numpy().tobytes())
+        assert absent(tmp_path, {"scale/fc1": scales}, 1.0) == []
+        assert absent(tmp_path, {"scale/fc1": scales * np.float32(1.01)}, 1.0) == ["the scales of fc1"]
+
+
+def test_scales_that_are_nothing_in_a_format_are_not_found_among_its_noughts(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(bytes(64))
+    assert absent(tmp_path, {"scale/head": np.full((6, 1), 1e-30, np.float32)}, 1.0) == ["the scales of head"]
 
 
 def _half(x: np.ndarray) -> bytes:
