@@ -27,27 +27,24 @@ def absent(file: Path, stored: Mapping[str, np.ndarray], factor: float) -> list[
     found = []
     for key, tensor in stored.items():
         kind, _, name = key.partition("/")
-        if kind.startswith("integers") and not _stands(tensor, _integer_forms(tensor), content):
+        parts = 3 if name.endswith("qkv") else 1
+        if kind.startswith("integers") and not _stands(tensor, parts, _integer_forms(tensor), content):
             found.append(name)
-        elif kind == "scale" and not _scales_stand(tensor, factor, content):
+        elif kind == "scale" and not _scales_stand(tensor, parts, factor, content):
             found.append(f"the scales of {name}")
-        elif kind == "places" and not _stands(stored[f"colours/{name}"][tensor], PALETTE_FORMS, content):
+        elif kind == "places" and not _stands(stored[f"colours/{name}"][tensor], parts, PALETTE_FORMS, content):
             found.append(f"the palette of {name}")
     return found
 
 
-def _stands(matrix: np.ndarray, forms: list[Form], content: bytes) -> bool:
-    """Whole, or each third of its rows by itself, in one of the forms."""
-    return any(_in(content, form, [matrix]) or _in(content, form, _thirds(matrix)) for form in forms)
+def _stands(matrix: np.ndarray, parts: int, forms: list[Form], content: bytes) -> bool:
+    """Whole, or each of the `parts` of its rows by itself, in one of the forms."""
+    return any(_in(content, form, [matrix]) or _in(content, form, np.split(matrix, parts)) for form in forms)
 
 
 def _in(content: bytes, form: Form, parts: list[np.ndarray]) -> bool:
     stored = [form(part) for part in parts]
     return all(part is not None and part in content for part in stored)
-
-
-def _thirds(rows: np.ndarray) -> list[np.ndarray]:
-    return np.split(rows, 3) if len(rows) % 3 == 0 else [rows]
 
 
 def _integer_forms(matrix: np.ndarray) -> list[Form]:
@@ -75,9 +72,10 @@ def _palette_form(bits: int) -> Form:
 PALETTE_FORMS = [_palette_form(bits) for bits in WIDTHS]
 
 
-def _scales_stand(scales: np.ndarray, factor: float, content: bytes) -> bool:
+def _scales_stand(scales: np.ndarray, parts: int, factor: float, content: bytes) -> bool:
     """As float32, float16 or bfloat16, whichever the back end stores."""
-    scaled = [part * np.float32(factor if i == 0 else 1) for i, part in enumerate(_thirds(scales))]
+    q, *others = np.split(scales, parts)
+    scaled = [q * np.float32(factor), *others] if others else [scales]
     forms: list[Form] = [np.ndarray.tobytes, _float16, _bfloat16]
     return any(_in(content, form, [scales]) or _in(content, form, scaled) for form in forms)
 

@@ -77,7 +77,8 @@ def test_integers_are_found_whole_or_cut_in_three(tmp_path: Path) -> None:
     assert absent(tmp_path, {"integers8/qkv": matrix}, 1.0) == []
     changed = matrix.copy()
     changed[5, 63] ^= 1
-    assert absent(file, {"integers8/qkv": changed, "integers8/good": matrix}, 1.0) == ["qkv"]
+    assert absent(file, {"integers8/qkv": changed, "integers8/1.qkv": matrix}, 1.0) == ["qkv"]
+    assert absent(file, {"integers8/fc1": matrix}, 1.0) == ["fc1"], "nothing else is cut"
 
 
 def test_an_image_without_numbers_is_a_wrong_answer_whatever_its_class(classes: np.ndarray) -> None:
