@@ -37,20 +37,21 @@ class Int8Graph:
     def images(self, rounding: Rounding) -> None:
         """The one input of the file as int8. Its place stays, for the signatures that name it."""
         (given,) = (int(t) for t in self.graph.inputs)
-        floats = self._like(given, schema.TensorType.FLOAT32, None)
-        for operator in self.graph.operators:
-            operator.inputs = [floats if t == given else t for t in operator.inputs]
-        self._retype(given, rounding.single)
-        self._insert(0, "DEQUANTIZE", given, floats)
+        self._insert(0, "DEQUANTIZE", given, self._taken_over(given, rounding))
 
     def answers(self, rounding: Rounding) -> None:
         """The one output of the file as int8."""
         (given,) = (int(t) for t in self.graph.outputs)
+        self._insert(len(self.graph.operators), "QUANTIZE", self._taken_over(given, rounding), given)
+
+    def _taken_over(self, given: int, rounding: Rounding) -> int:
+        """A new tensor of floats in the place of `given` for all operators; `given` becomes int8."""
         floats = self._like(given, schema.TensorType.FLOAT32, None)
         for operator in self.graph.operators:
+            operator.inputs = [floats if t == given else t for t in operator.inputs]
             operator.outputs = [floats if t == given else t for t in operator.outputs]
         self._retype(given, rounding.single)
-        self._insert(len(self.graph.operators), "QUANTIZE", floats, given)
+        return floats
 
     def _int8_of(self, operator: Any, tensor: int, rounding: tuple[float, int]) -> int:
         """`tensor` rounded, once for all that read it so."""

@@ -71,8 +71,10 @@ def quantized(
             if recipe.smoothing and not apart:
                 smoothed(after, {name: chosen[name] for name in names}, room.entering(names), static, plain)
             for name in names:
-                seen = (beside if apart else room).entering((name,))[name]
-                lacking = lack(name, beside, room) if recipe.rounding == "gptq" and not apart else None
+                if recipe.rounding == "gptq" and not apart:
+                    seen, lacking = lack(name, beside, room)
+                else:
+                    seen, lacking = (beside if apart else room).entering((name,))[name], None
                 matrices[name] = _careful(after, name, chosen[name], recipe, seen, lacking)
                 if static:
                     roundings[name] = _rounded(after, name, recipe.ranges, room)

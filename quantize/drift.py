@@ -40,10 +40,14 @@ class Lack:
 
 
 @torch.no_grad()
-def lack(name: str, plain: Room, room: Room) -> Lack:
-    """Of the Linear `name` as it now is in the model of `room`, beside the float model of `plain`, on the same images."""
+def lack(name: str, plain: Room, room: Room) -> tuple[Entering, Lack]:
+    """What enters the Linear `name` as it now is in the model of `room`, and what its outputs lack of the float model's.
+
+    `plain` is the room of that one, with the same images.
+    """
     linear, wanted = room.model.get_submodule(name), plain.model.get_submodule(name)
     assert isinstance(linear, nn.Linear)
+    seen = Entering.nothing(linear.in_features)
     found = Lack(torch.zeros(linear.out_features), torch.zeros(linear.out_features, linear.in_features))
     norm = next((name.removesuffix(end) + norm for end, norm in STREAMS.items() if name.endswith(end)), "")
     for expected, state in zip(plain.states, room.states, strict=True):
@@ -52,8 +56,9 @@ def lack(name: str, plain: Room, room: Room) -> Lack:
         lacks = wanted(wanted_x) - F.linear(x, linear.weight, linear.bias)
         if norm:
             lacks = lacks + wanted_stream - stream
+        seen.add(x)
         found.add(lacks, x)
-    return found
+    return seen, found
 
 
 def _inputs(names: tuple[str, str], room: Room, state: State) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ rounding and clipping together is least.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -34,7 +35,9 @@ class Seen:
     def add(self, x: Tensor) -> None:
         values = x.detach().flatten()
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
-        every = max(1, len(values) // SAMPLE) | 1  # odd, so that no channel is left out
+        every = max(1, len(values) // SAMPLE)
+        while math.gcd(every, x.shape[-1]) > 1:  # so that no channel is left out
+            every += 1
         self.parts.append(values[::every].float().numpy().copy())
 
 

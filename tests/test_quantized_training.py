@@ -52,23 +52,23 @@ def test_trained_and_exported(run_cli: RunCli, source: Checkpoint, tmp_path: Pat
     assert (four.quantization.rounding, four.quantization.bias_correction, four.calibration) == ("nearest", False, "")
     assert four.top1 is not None and abs(four.top1 - made.metrics["val_top1"]) <= 2 / 359
     assert eight.quantization.name == "int8"
-    assert (four.folder / four.teacher).resolve() == source.folder.resolve() and not eight.teacher
-    assert four.reference_top1 == pytest.approx(source.metrics["val_top1"]), "answers are compared with the teacher's"
+    assert (four.folder / four.origin).resolve() == source.folder.resolve() and not eight.origin
+    assert four.reference_top1 == pytest.approx(source.metrics["val_top1"]), "answers are compared with its origin's"
     assert pipeline.check(four.folder, None, None, "auto", "refuse", silent).agreement == four.agreement
-    record.write(four.folder / "artifact.json", dataclasses.replace(four, teacher_sha256="0" * 64))
-    with pytest.raises(BadInput, match="is not the teacher"):
+    record.write(four.folder / "artifact.json", dataclasses.replace(four, origin_sha256="0" * 64))
+    with pytest.raises(BadInput, match="is not the origin"):
         pipeline.check(four.folder, None, None, "auto", "refuse", silent)
 
 
-def test_a_teacher_that_is_gone_is_said(source: Checkpoint, tmp_path: Path) -> None:
+def test_an_origin_that_is_gone_is_said(source: Checkpoint, tmp_path: Path) -> None:
     assert source.train
     gone = str(tmp_path / "gone")
     train = dataclasses.replace(source.train, start=gone, keep_head=True, quantize="int4", teacher=gone, distil="soft")
     taught = dataclasses.replace(source, train=train)
-    assert gone in pipeline.lost_teacher(taught, ["int8", "int4"])
-    assert not pipeline.lost_teacher(taught, ["int8"]) and not pipeline.lost_teacher(source, ["int4"])
-    there = dataclasses.replace(source, train=dataclasses.replace(train, teacher=str(source.folder)))
-    assert not pipeline.lost_teacher(there, ["int4"])
+    assert gone in pipeline.lost_origin(taught, ["int8", "int4"])
+    assert not pipeline.lost_origin(taught, ["int8"]) and not pipeline.lost_origin(source, ["int4"])
+    there = dataclasses.replace(source, train=dataclasses.replace(train, start=str(source.folder)))
+    assert not pipeline.lost_origin(there, ["int4"])
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,11 @@ def test_a_teacher_that_is_gone_is_said(source: Checkpoint, tmp_path: Path) -> N
     [
         (("--quantize", "int4"), "goes on from a checkpoint in float"),
         (("--quantize", "fp32", "--from", "SOURCE"), "fp32 quantizes nothing"),
+        (("--quantize", "int8-static", "--from", "SOURCE"), "training does not see the static activations of int8-static"),
         (("--quantize", "int3", "--from", "SOURCE"), "unknown recipe: int3"),
         (("--preset", "quantize", "--from", "SOURCE"), "the preset quantize needs a recipe"),
     ],
-    ids=["nothing to go on from", "float", "unknown", "no recipe"],
+    ids=["nothing to go on from", "float", "static", "unknown", "no recipe"],
 )
 def test_one_clear_error(more: tuple[str, ...], words: str, run_cli: RunCli, source: Checkpoint, tmp_path: Path) -> None:
     given = [source.folder if word == "SOURCE" else word for word in more]

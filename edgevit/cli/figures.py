@@ -49,8 +49,8 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
         notes.append(
             f"top-1 and answers on {', '.join(map(str, sorted(counts)))} images{of}, beside the checkpoint on the same ones"
         )
-    if whose := [a.name for a in artifacts if a.teacher and a.images]:
-        notes.append(f"beside the checkpoint in float that taught the one they were made from: {', '.join(whose)}")
+    if whose := [a.name for a in artifacts if a.origin and a.images]:
+        notes.append(f"beside the checkpoint in float that the one they were made from began from: {', '.join(whose)}")
     notes += [f"{a.name}: {parted(a.paired, a.images)}" for a in artifacts if a.paired and a.paired.lost + a.paired.won]
     if whose := [a.name for a in artifacts if a.same_integers]:
         notes.append(f"same integers, scales and palettes as the recipe's, looked up in the file: {', '.join(whose)}")

@@ -55,7 +55,7 @@ def export(
     choice = pipeline.choose_data(source, data, split, on_bad_image)
     for place in pipeline.left_out(target):
         console.note(f"all leaves {place.name} out: {place.by_name_only}; --target {place.name} makes it")
-    if lost := pipeline.lost_teacher(source, recipe):
+    if lost := pipeline.lost_origin(source, recipe):
         console.note(lost)
     seen = pipeline.choose_calibration(source, calibrate, calibration_images, on_bad_image)
     cache = None if no_cache else caches.opened(console.note)

@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from edgevit.vit.model import ViT
 
 GOLDEN_IMAGES = 16
-REFERENCE, TEACHER = "reference.safetensors", "teacher.safetensors"
+REFERENCE, ORIGIN = "reference.safetensors", "origin.safetensors"
 """The checkpoint's logits on the chosen images, and their classes; those of the checkpoint that taught it."""
 NAMED = 3
 
 
-def reference(checkpoint: Path, teacher: Path | None, data: DataChoice, into: Path, progress: Progress) -> int:
+def reference(checkpoint: Path, origin: Path | None, data: DataChoice, into: Path, progress: Progress) -> int:
     """Write the checkpoint's logits on the chosen images, and the golden batch, for every artifact to be compared with.
 
-    A `teacher`'s logits on the same images besides. Returns the number of images.
+    Those of its `origin`, the checkpoint in float that it began from, besides. Returns the number of images.
     """
     record, model = checkpoints.load(checkpoint)
     runner, chosen = torch_runner(model), loader(record, data)
     classes = _write_answers(into / REFERENCE, runner, chosen, progress, "answers of the checkpoint")
-    if teacher:
-        other, taught_by = checkpoints.load(teacher)
-        _write_answers(into / TEACHER, torch_runner(taught_by), loader(other, data), progress, "answers of its teacher")
+    if origin:
+        other, floats = checkpoints.load(origin)
+        _write_answers(into / ORIGIN, torch_runner(floats), loader(other, data), progress, "answers of its origin")
     images = Loader(chosen.images.take(_spread(_readable(chosen))), record.preprocess)
     golden, golden_classes = (np.concatenate(parts) for parts in zip(*images.normalised(BATCH), strict=True))
     artifacts.write_golden(into, Golden(golden, golden_classes, runner(golden)))
@@ -151,7 +151,7 @@ def check(
         record = checkpoints.read(checkpoint)
         own = artifact.merges == record.config.merges and not quantizes(artifact)
         alike = golden.logits if own else _own_logits(checkpoint, artifact, golden)
-        beside = references / (TEACHER if artifact.teacher else REFERENCE)
+        beside = references / (ORIGIN if artifact.origin else REFERENCE)
         result, golden = _compared(artifact, runner, golden, alike, beside, loader(record, data), progress)
         artifacts.write_golden(into, golden)
     return _with_integers(result, artifact, progress)

@@ -41,18 +41,39 @@ ANY = Tolerance(float("inf"), 1.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Scale:
-    """What measures mixes: the model in float, the images to calibrate on, and what it answers to those that count."""
+class _Judge:
+    """What the float model answers to the images that count, and the budgets."""
 
     source: Checkpoint
-    model: ViT
-    low: QuantRecipe
-    high: QuantRecipe
-    seen: Tensor
     data: DataChoice
     budgets: tuple[Budget, ...]
     progress: Progress
     expected: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, source: Checkpoint, model: ViT, data: DataChoice, budgets: tuple[Budget, ...], progress: Progress) -> _Judge:
+        expected = outputs(torch_runner(model), loader(source, data), progress, "answers of the checkpoint")
+        return cls(source, data, budgets, progress, expected)
+
+    def mix(self, step: str, model: ViT, raised: int, size: int) -> Mix:
+        """A quantized model of `size` bytes, measured beside the float one."""
+        logits, _ = outputs(torch_runner(model), loader(self.source, self.data), self.progress, "answers of the mix")
+        found = compare(logits, *self.expected, 0.0, ANY, "host")
+        assert found.top1 is not None and found.reference_top1 is not None and found.agreement is not None
+        drop = found.reference_top1 - found.top1
+        holds = all(budget.holds(size, drop) for budget in self.budgets)
+        return Mix(step, raised, size, drop, found.agreement, found.images, holds)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mixer:
+    """What makes mixes: the model in float, both recipes, and the images to calibrate on."""
+
+    judge: _Judge
+    model: ViT
+    low: QuantRecipe
+    high: QuantRecipe
+    seen: Tensor
 
     def recipe(self, layers: Sequence[str]) -> QuantRecipe:
         from quantize import mixing
@@ -64,8 +85,8 @@ class _Scale:
         from quantize.apply import quantized
 
         recipe, changed = self.recipe(layers), copy.deepcopy(self.model)
-        quantized(self.model, recipe, self.seen, self.progress).put(changed, recipe.activations == "dynamic")
-        return _measured("mixed" if layers else "rounded", changed, len(layers), self.bytes(layers), self)
+        quantized(self.model, recipe, self.seen, self.judge.progress).put(changed, recipe.activations == "dynamic")
+        return self.judge.mix("mixed" if layers else "rounded", changed, len(layers), self.bytes(layers))
 
     def bytes(self, layers: Sequence[str]) -> int:
         from quantize import mixing
@@ -97,45 +118,41 @@ def analyse(
     source, model = checkpoints.load(checkpoint)
     seen = torch.from_numpy(calibration_images(source, calibration, progress))
     found = Analysis(low.name, high.name, len(seen), f"{calibration.data.spec} ({calibration.data.split})", budgets=budgets)
-    scale = first = None
+    mixer = None
     if budgets:
-        expected = outputs(torch_runner(model), loader(source, data), progress, "answers of the checkpoint")
-        scale = _Scale(source, model, low, high, seen, data, budgets, progress, expected)
-        first = scale.mix([])
+        mixer = _Mixer(_Judge.of(source, model, data, budgets, progress), model, low, high, seen)
+        first = mixer.mix([])
         found = dataclasses.replace(found, steps=(first,), holds=first.holds, file=RECIPE)
-    if ranked or (first and _more(first, budgets)):
+    more = bool(mixer) and _more(found)
+    if ranked or more:
         found = dataclasses.replace(found, layers=mixing.damages(model, low, high, seen, progress))
-    if scale and first and _more(first, budgets):
-        found = _mixed(found, scale, first, [layer.layer for layer in mixing.order(found.layers)])
-    if found.holds or (trains and first and not _too_large(first, budgets)):
-        found = _written(found, scale, out)
+    if mixer and more:
+        found = _mixed(found, mixer, [layer.layer for layer in mixing.order(found.layers)])
+    if found.holds or (trains and found.fits):
+        found = _written(found, mixer, out)
     return found
 
 
-def _too_large(mix: Mix, budgets: tuple[Budget, ...]) -> bool:
-    return any(budget.kind == "bytes" and mix.bytes > budget.limit for budget in budgets)
-
-
-def _more(first: Mix, budgets: tuple[Budget, ...]) -> bool:
+def _more(found: Analysis) -> bool:
     """Whether to mix: the drop is too large, or bytes alone are limited and some may be left. Too many bytes stay too many."""
-    drops = any(budget.kind == "drop" for budget in budgets)
-    return not _too_large(first, budgets) and not (first.holds and drops)
+    drops = any(budget.kind == "drop" for budget in found.budgets)
+    return found.fits and not (found.holds and drops)
 
 
-def _mixed(found: Analysis, scale: _Scale, first: Mix, order: list[str]) -> Analysis:
+def _mixed(found: Analysis, mixer: _Mixer, order: list[str]) -> Analysis:
     """The mix with as many layers raised as the bytes allow, or as few as the drop asks for."""
-    limits = {budget.kind: budget.limit for budget in scale.budgets}
+    limits = {budget.kind: budget.limit for budget in found.budgets}
     allowed: list[str] = []
     for layer in order:
-        if scale.bytes([*allowed, layer]) <= limits.get("bytes", float("inf")):
+        if mixer.bytes([*allowed, layer]) <= limits.get("bytes", float("inf")):
             allowed.append(layer)
     if not allowed:
         return found
-    steps = [first, scale.mix(allowed)]
+    steps = [*found.steps, mixer.mix(allowed)]
     too_few, enough = 0, len(allowed)
     while "drop" in limits and steps[1].holds and enough - too_few > 1:
         middle = (too_few + enough) // 2
-        steps.append(scale.mix(allowed[:middle]))
+        steps.append(mixer.mix(allowed[:middle]))
         too_few, enough = (too_few, middle) if steps[-1].holds else (middle, enough)
     return dataclasses.replace(found, steps=tuple(steps), raised=tuple(allowed[:enough]), holds=steps[1].holds)
 
@@ -151,28 +168,16 @@ def trained(
     progress: Progress,
 ) -> Mix:
     """A mix of `size` bytes that a `checkpoint` was trained for, measured beside its teacher."""
-    import torch
-
     from quantize.apply import quantized
 
     source, model = checkpoints.load(teacher)
-    expected = outputs(torch_runner(model), loader(source, data), progress, "answers of the checkpoint")
+    judge = _Judge.of(source, model, data, budgets, progress)
     _, learned = checkpoints.load(checkpoint)
     quantized(learned, recipe, None, progress).put(learned, recipe.activations == "dynamic")
-    scale = _Scale(source, model, recipe, recipe, torch.empty(0), data, budgets, progress, expected)
-    return _measured("trained", learned, raised, size, scale)
+    return judge.mix("trained", learned, raised, size)
 
 
-def _measured(step: str, model: ViT, raised: int, size: int, scale: _Scale) -> Mix:
-    logits, _ = outputs(torch_runner(model), loader(scale.source, scale.data), scale.progress, "answers of the mix")
-    found = compare(logits, *scale.expected, 0.0, ANY, "host")
-    assert found.top1 is not None and found.reference_top1 is not None and found.agreement is not None
-    drop = found.reference_top1 - found.top1
-    over = [b for b in scale.budgets if (size if b.kind == "bytes" else drop) > b.limit + 1e-9]
-    return Mix(step, raised, size, drop, found.agreement, found.images, not over)
-
-
-def _written(found: Analysis, scale: _Scale | None, out: Path) -> Analysis:
+def _written(found: Analysis, mixer: _Mixer | None, out: Path) -> Analysis:
     """The record as it was written, with its picture named."""
     from quantize import mixing
 
@@ -181,7 +186,7 @@ def _written(found: Analysis, scale: _Scale | None, out: Path) -> Analysis:
             drawing = damage(found)
             found = dataclasses.replace(found, pictures=(Drawn(f"{drawing.name}.png", drawing.title, drawing.words),))
             (partial / found.pictures[0].file).write_bytes(drawing.png(LIGHT))
-        if scale:
-            (partial / RECIPE).write_text(mixing.toml(scale.recipe(found.raised)))
+        if mixer:
+            (partial / RECIPE).write_text(mixing.toml(mixer.recipe(found.raised)))
         records.write(partial / RECORD, found)
     return found

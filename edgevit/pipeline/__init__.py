@@ -7,7 +7,7 @@ from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, 
 from edgevit.pipeline.mixing import analyse, budget
 from edgevit.pipeline.pairs import Pair, left_out, merged, pairs
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
-from edgevit.pipeline.taught import lost as lost_teacher
+from edgevit.pipeline.taught import lost as lost_origin
 from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
 from edgevit.pipeline.weights import export_weights, import_weights
 
@@ -32,7 +32,7 @@ __all__ = [
     "export_weights",
     "import_weights",
     "left_out",
-    "lost_teacher",
+    "lost_origin",
     "merged",
     "pairs",
     "predict",

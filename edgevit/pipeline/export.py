@@ -65,8 +65,8 @@ def export(
         references = Path(scratch) / "references"
         references.mkdir()
         able = any(not targets.missing(targets.get(pair.target)) for pair in wanted)
-        teacher = taught.teacher(source) if any(taught.learned(source, pair.recipe) for pair in wanted) else None
-        stages = reuse.stages(source, data, cache if able else None, progress, calibration, teacher)
+        origin = taught.origin(source) if any(taught.learned(source, pair.recipe) for pair in wanted) else None
+        stages = reuse.stages(source, data, cache if able else None, progress, calibration, origin)
         if able and stages.reference(references, progress).reused:
             progress("answers of the checkpoint, unchanged and reused", 1, 1)
         exports = Exports(stages, out, force, references, recipes)
@@ -146,7 +146,7 @@ def _blank(exports: Exports, pair: Pair) -> Artifact:
     config = dataclasses.replace(source.config, merges=pair.merges or ())
     calibration = exports.stages.calibration
     seen = calibrating.words(calibration) if recipe.calibrates and calibration else ""
-    teacher = exports.stages.teacher if taught.learned(source, pair.recipe) else None
+    origin = exports.stages.origin if taught.learned(source, pair.recipe) else None
     return Artifact(
         pair.target,
         recipe.name,
@@ -155,8 +155,8 @@ def _blank(exports: Exports, pair: Pair) -> Artifact:
         calibration=seen,
         config=config,
         preprocess=source.preprocess,
-        teacher=relative(teacher.folder, exports.out / pair.name) if teacher else "",
-        teacher_sha256=teacher.weights_sha256 if teacher else "",
+        origin=relative(origin.folder, exports.out / pair.name) if origin else "",
+        origin_sha256=origin.weights_sha256 if origin else "",
     )
 
 

@@ -12,7 +12,7 @@ from edgevit.errors import BadInput
 from edgevit.folder import files_written_whole
 from edgevit.pipeline import calibrating, taught, training
 from edgevit.pipeline.look import refuse_written
-from edgevit.types import Analysis, Budget, Calibration, Checkpoint, DataChoice, Mix, Progress, QuantRecipe, TrainConfig
+from edgevit.types import Analysis, Budget, Calibration, Checkpoint, DataChoice, Mix, Progress, TrainConfig
 
 RECORD, TRAINED = "analysis.json", "trained"
 WRITTEN = (RECORD, "damage.png", "recipe.toml")
@@ -49,29 +49,21 @@ def analyse(
     seen = calibrating.images(source, recipes, calibration, data) or calibration
     if seen is None:
         raise BadInput(f"{source.folder} was trained by others, on images unknown here", "--calibrate says which to look at")
-    trains = source.train is not None and epochs != 0
+    trains = source.train is not None and epochs != 0 and recipes[0].activations != "static"  # which training does not see
     given = {"low": recipes[0], "high": recipes[1], "calibration": seen, "budgets": budgets, "ranked": ranked or not budgets}
     job, places = "edgevit.jobs.mixing:analyse", {"checkpoint": source.folder, "data": data, "out": out}
     found = stage.run(job, Analysis, progress, trains=trains, **given, **places).value
     if found.holds:
         return found
-    fits = found.steps[0].bytes <= min((b.limit for b in budgets if b.kind == "bytes"), default=float("inf"))
-    if trains and fits:
-        found = _trained(source, recipes[1], found, data, out, force, progress, epochs)
+    if trains and found.fits:
+        found = _trained(source, found, data, out, force, progress, epochs)
     if not found.holds:
-        raise BadInput(_missed(found), _hint(source, fits, epochs))
+        raise BadInput(_missed(found), _hint(source, found, trains, epochs))
     return found
 
 
 def _trained(
-    source: Checkpoint,
-    high: QuantRecipe,
-    found: Analysis,
-    data: DataChoice,
-    out: Path,
-    force: bool,
-    progress: Progress,
-    epochs: int | None,
+    source: Checkpoint, found: Analysis, data: DataChoice, out: Path, force: bool, progress: Progress, epochs: int | None
 ) -> Analysis:
     """The same after training for its mix, on what the checkpoint was trained on."""
     before = source.train or TrainConfig("")
@@ -90,21 +82,24 @@ def _trained(
 
 
 def _missed(found: Analysis) -> str:
-    small = any(budget.kind == "bytes" for budget in found.budgets)
-    best = min(found.steps, key=lambda mix: (mix.drop, mix.bytes)) if len(found.steps) > 1 or not small else found.steps[0]
+    best = min(found.steps, key=lambda mix: (mix.drop, mix.bytes))
     words = " and ".join(budget.words for budget in found.budgets)
     found_best = f"the best found, {best.step}, has {best.bytes / 1e6:.2f} MB and drops {100 * best.drop:.2f} points"
     return f"no mix of {found.low} and {found.high} keeps to {words}: {found_best} on {best.images} images"
 
 
-def _hint(source: Checkpoint, fits: bool, epochs: int | None) -> str:
+def _hint(source: Checkpoint, found: Analysis, trains: bool, epochs: int | None) -> str:
     wider = "a wider budget, another --recipe or a higher --raise-to"
-    if not fits or epochs:
+    if not found.fits:
         return wider
+    if trains:
+        return f"{wider}; or more --epochs"
     if source.train is None:
         unknown = f"what {source.folder} was trained on is unknown here"
         return f"{wider}; or edgevit train --quantize with images of your own: {unknown}"
-    return f"{wider}; or more --epochs" if epochs is None else f"{wider}; or let it train, without --epochs 0"
+    return (
+        f"{wider}; or let it train, without --epochs 0" if epochs == 0 else f"{wider}; training does not see static activations"
+    )
 
 
 def budget(text: str) -> Budget:

@@ -34,12 +34,12 @@ def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_
         versions=used(place),
         tolerance=targets.tolerance(place, artifact.quantization, artifact.merges != source.config.merges),
     )
-    teacher = teacher_of(artifact)
+    origin = origin_of(artifact)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         references, golden = Path(scratch) / "references", Path(scratch) / "golden"
         references.mkdir()
         golden.mkdir()
-        stages = reuse.stages(source, chosen, None, progress, teacher=teacher)  # whoever asks for a check wants one
+        stages = reuse.stages(source, chosen, None, progress, origin=origin)  # whoever asks for a check wants one
         stages.reference(references, progress)
         try:
             with outcome(Outcome.RUN_FAILED):
@@ -79,18 +79,18 @@ def source_of(artifact: Artifact, given: Path | None) -> Checkpoint:
     return source
 
 
-def teacher_of(artifact: Artifact) -> Checkpoint | None:
+def origin_of(artifact: Artifact) -> Checkpoint | None:
     """The checkpoint that its answers are compared with instead. Raises BadInput where it is not there, or another one."""
-    if not artifact.teacher:
+    if not artifact.origin:
         return None
-    path = artifact.folder / artifact.teacher
+    path = artifact.folder / artifact.origin
     try:
         found = checkpoints.read(path)
     except BadInput as error:
         hint = "put it back there, or export again: answers are then compared with the checkpoint's own floats"
-        raise BadInput(f"the teacher of {artifact.folder} is not at {path}", hint) from error
-    if found.weights_sha256 != artifact.teacher_sha256:
-        raise BadInput(f"{path} is not the teacher that {artifact.folder} was compared with", "export again")
+        raise BadInput(f"the origin of {artifact.folder} is not at {path}", hint) from error
+    if found.weights_sha256 != artifact.origin_sha256:
+        raise BadInput(f"{path} is not the origin that {artifact.folder} was compared with", "export again")
     return found
 
 

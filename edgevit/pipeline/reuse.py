@@ -43,11 +43,11 @@ class Stages:
     images: str = ""
     calibration: Calibration | None = None
     seen: str = ""
-    teacher: Checkpoint | None = None
+    origin: Checkpoint | None = None
 
     def reference(self, into: Path, progress: Progress) -> Once[int]:
-        teacher = self.teacher.folder if self.teacher else None
-        given = {"checkpoint": self.source.folder, "teacher": teacher, "data": self.data}
+        origin = self.origin.folder if self.origin else None
+        given = {"checkpoint": self.source.folder, "origin": origin, "data": self.data}
         return self._run("edgevit.jobs.export:reference", int, self._reference(), into, progress, None, **given)
 
     def quantize(self, recipe: QuantRecipe, into: Path, progress: Progress) -> Once[int]:
@@ -79,8 +79,8 @@ class Stages:
     def _reference(self) -> dict[str, object]:
         """Wherever the checkpoint lies, and by whatever name its images go."""
         anywhere = dataclasses.replace(self.source, folder=Path())
-        taught = dataclasses.replace(self.teacher, folder=Path()) if self.teacher else None
-        depends = {"weights": self.weights, "checkpoint": anywhere, "teacher": taught, "images": self.images}
+        taught = dataclasses.replace(self.origin, folder=Path()) if self.origin else None
+        depends = {"weights": self.weights, "checkpoint": anywhere, "origin": taught, "images": self.images}
         return {**depends, **_here("torch", *IMAGES)}
 
     def _of(self, artifact: Artifact) -> dict[str, object]:
@@ -128,17 +128,17 @@ def stages(
     cache: Cache | None,
     progress: Progress,
     calibration: Calibration | None = None,
-    teacher: Checkpoint | None = None,
+    origin: Checkpoint | None = None,
 ) -> Stages:
     """The stages of an export. With a cache the weights and all images are hashed first, the images as they are decoded."""
     if cache is None:
-        return Stages(source, data, None, calibration=calibration, teacher=teacher)
+        return Stages(source, data, None, calibration=calibration, origin=origin)
     images = stage.run("edgevit.jobs.export:identity", str, progress, checkpoint=source.folder, data=data).value
     seen = ""
     if calibration:
         job = "edgevit.jobs.quantize:identity"
         seen = stage.run(job, str, progress, checkpoint=source.folder, calibration=calibration).value
-    return Stages(source, data, cache, folder.sha256(source.folder / checkpoints.WEIGHTS), images, calibration, seen, teacher)
+    return Stages(source, data, cache, folder.sha256(source.folder / checkpoints.WEIGHTS), images, calibration, seen, origin)
 
 
 def _well(value: object) -> bool:

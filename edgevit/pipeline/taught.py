@@ -24,22 +24,22 @@ def as_trained(source: Checkpoint, asked: str, recipe: QuantRecipe) -> QuantReci
 
 
 def lost(source: Checkpoint, asked: list[str]) -> str:
-    """What is to be said where the teacher is wanted and gone; empty where it is not."""
-    if not any(learned(source, recipe) for recipe in asked) or teacher(source):
+    """What is to be said where its origin is wanted and gone; empty where it is not."""
+    if not any(learned(source, recipe) for recipe in asked) or origin(source):
         return ""
     assert source.train
-    return f"{source.train.teacher}, which taught it, is gone: answers are compared with the checkpoint's own floats"
+    return f"{source.train.start}, which it began from, is gone: answers are compared with the checkpoint's own floats"
 
 
-def teacher(source: Checkpoint) -> Checkpoint | None:
-    """The checkpoint in float that such a one began from and was taught by, if it is still there and knows the same classes.
+def origin(source: Checkpoint) -> Checkpoint | None:
+    """The checkpoint in float that such a one began from, if it is still there and knows the same classes.
 
-    Its own floats are no measure: they were never meant to answer.
+    Its own floats are no measure: they were never meant to answer. Nor is a larger teacher's, where it had one.
     """
-    if not (source.train and source.train.quantize and source.train.teacher):
+    if not (source.train and source.train.quantize and source.train.start):
         return None
     try:
-        found = checkpoints.read(Path(source.train.teacher))
+        found = checkpoints.read(Path(source.train.start))
     except EdgevitError:
         return None
     return found if found.labels == source.labels else None

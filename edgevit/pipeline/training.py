@@ -52,6 +52,9 @@ def settings(given: Mapping[str, Any]) -> TrainConfig:
     if recipe := given.get("quantize"):
         if not quantize.get(recipe).quantizes:
             raise BadInput(f"{recipe} quantizes nothing", "--quantize int4-g32, for one; edgevit recipes lists them")
+        if quantize.get(recipe).activations == "static":
+            hint = "train for the same weights with other activations, as int8; ranges of static ones come from calibration"
+            raise BadInput(f"training does not see the static activations of {recipe}", hint)
         given = {"keep_head": True, "teacher": given.get("start"), **given, "quantize": lasting(recipe)}
     try:
         return TrainConfig(**given)

@@ -97,9 +97,9 @@ def _shape(config: ViTConfig) -> str:
 
 
 def _reference(report: Report) -> str:
-    """The checkpoint's top-1 on the very images that the artifacts answered; its teacher's, where they are compared with that."""
+    """The checkpoint's top-1 on the very images that the artifacts answered; its origin's, where they are compared with that."""
     checked = [a for a in report.artifacts if a.reference_top1 is not None and a.images]
-    found = {(a.reference_top1, a.images, a.split, " by its teacher" * bool(a.teacher)): None for a in checked}
+    found = {(a.reference_top1, a.images, a.split, " by the one it began from" * bool(a.origin)): None for a in checked}
     if not found:
         return words.missing("no artifact was checked beside it")
     return "; ".join(_with_interval(top1, images, split) + whose for top1, images, split, whose in found if top1 is not None)

@@ -14,6 +14,10 @@ class Budget:
     kind: str
     limit: float
 
+    def holds(self, size: int, drop: float) -> bool:
+        """Whether a model of `size` bytes that loses `drop` keeps to it."""
+        return (size if self.kind == "bytes" else drop) <= self.limit + 1e-9
+
     @property
     def words(self) -> str:
         return f"{self.limit / 1e6:g} MB" if self.kind == "bytes" else f"a drop of {100 * self.limit:g} points"
@@ -76,3 +80,9 @@ class Analysis:
     file: str = ""
     trained: str = ""
     pictures: tuple[Drawn, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether all in the lower form has no more bytes than allowed: if not, nothing helps."""
+        sizes = [budget for budget in self.budgets if budget.kind == "bytes"]
+        return all(budget.holds(self.steps[0].bytes, 0.0) for budget in sizes)

@@ -176,9 +176,9 @@ class Artifact:
     checkpoint: str = ""
     """Path of the checkpoint, relative to the artifact's folder."""
     checkpoint_sha256: str = ""
-    teacher: str = ""
+    origin: str = ""
     """Path of the checkpoint that its answers are compared with, where the one it was made from learned with the rounding."""
-    teacher_sha256: str = ""
+    origin_sha256: str = ""
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of every file of the folder but `artifact.json`."""
     versions: dict[str, str] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from edgevit.vit.static import Rounding, StaticLinear
 from quantize import quantized as stored
 from quantize.apply import quantized
 from quantize.quantized import linears
-from quantize.ranges import Seen, rounding
+from quantize.ranges import SAMPLE, Seen, rounding
 
 RECIPE = quantize.get("int8-static")
 
@@ -84,11 +84,13 @@ def test_ranges_end_where_the_recipe_says() -> None:
     assert errors["mse"] < 0.9 * min(errors["minmax"], errors["percentile"])
 
 
-def test_a_sample_leaves_out_no_channel() -> None:
-    x = torch.arange(8.0).repeat(1 << 17, 1)
+@pytest.mark.parametrize("channels", [8, 9, 15, 192])
+def test_a_sample_leaves_out_no_channel(channels: int) -> None:
+    """Nine times as many values as are kept: every ninth of 192 channels would be one channel of three."""
+    x = torch.arange(float(channels)).repeat(9 * SAMPLE // channels + 1, 1)
     found = Seen()
     found.add(x)
-    assert len(found.parts[0]) < x.numel() / 4 and set(found.parts[0].tolist()) == set(range(8))
+    assert len(found.parts[0]) < x.numel() / 4 and set(found.parts[0].tolist()) == set(range(channels))
 
 
 def test_every_linear_rounds_what_enters_and_leaves_it(model: ViT, images: Tensor) -> None:

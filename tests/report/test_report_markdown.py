@@ -77,9 +77,9 @@ def test_facts_hashes_tolerances_and_command_are_there(written: Path) -> None:
 
 
 def test_whose_answers_an_artifact_was_compared_with(report: Report) -> None:
-    taught = replace(report, artifacts=tuple(replace(a, teacher="../float") for a in report.artifacts))
-    assert "(95 % interval 96.0 % to 98.1 %) by its teacher" in markdown.render(page.build(taught))
-    assert "by its teacher" not in markdown.render(page.build(report))
+    taught = replace(report, artifacts=tuple(replace(a, origin="../float") for a in report.artifacts))
+    assert "(95 % interval 96.0 % to 98.1 %) by the one it began from" in markdown.render(page.build(taught))
+    assert "by the one it began from" not in markdown.render(page.build(report))
 
 
 def test_a_fence_in_the_command_does_not_end_the_block(report: Report) -> None:
