@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 RECORD = "checkpoint.json"
 WEIGHTS = "model.safetensors"
+QUANTIZED = "quantized.safetensors"
+"""The integers of one that learned with the rounding of a recipe."""
 
 
 def find(path: Path) -> Path:
@@ -90,14 +92,17 @@ def match(tensors: dict[str, torch.Tensor], shapes: dict[str, tuple[int, ...]], 
 
 
 def save(into: Path, model: ViT, checkpoint: Checkpoint) -> Checkpoint:
-    """Write weights and record into the folder `into`; the returned record knows the hash and the folder.
+    """Write weights and record into the folder `into`; the returned record knows folder and hashes, also of integers there.
 
     `into` is a folder of `folder.written_whole`, which makes the whole appear at once.
     """
     import dataclasses
 
     write_tensors({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}, into / WEIGHTS)
-    checkpoint = dataclasses.replace(checkpoint, weights_sha256=folder.sha256(into / WEIGHTS), folder=into)
+    integers = folder.sha256(into / QUANTIZED) if (into / QUANTIZED).exists() else ""
+    checkpoint = dataclasses.replace(
+        checkpoint, weights_sha256=folder.sha256(into / WEIGHTS), quantized_sha256=integers, folder=into
+    )
     record.write(into / RECORD, checkpoint)
     return checkpoint
 

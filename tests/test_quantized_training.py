@@ -12,7 +12,7 @@ import pytest
 
 from edgevit import checkpoint as checkpoints
 from edgevit import pipeline, record
-from edgevit.errors import BadInput
+from edgevit.errors import BadInput, DamagedFile
 from edgevit.types import Artifact, Checkpoint, DataChoice, Outcome, TrainConfig, silent
 
 pytest.importorskip("torchao")
@@ -34,7 +34,10 @@ def test_trained_and_exported(run_cli: RunCli, source: Checkpoint, tmp_path: Pat
     assert ran.returncode == 0, ran.stderr
     made = checkpoints.read(out)
     assert made.train and (made.train.quantize, made.train.preset, made.train.keep_head) == ("int4", "quantize", True)
-    assert made.train.teacher == str(source.folder.resolve()) and made.train.distil == "soft"
+    assert made.train.teacher == str(source.folder.resolve()) and made.train.distil == "answers"
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1, 2] and "loss" not in rows[0], "rounding alone comes first"
+    assert made.chosen_by == "val_loss" and made.metrics["val_loss"] == min(row["val_loss"] for row in rows)
     found: list[Artifact] = list(
         pipeline.export(
             made.folder,
@@ -58,6 +61,23 @@ def test_trained_and_exported(run_cli: RunCli, source: Checkpoint, tmp_path: Pat
     record.write(four.folder / "artifact.json", dataclasses.replace(four, origin_sha256="0" * 64))
     with pytest.raises(BadInput, match="is not the origin"):
         pipeline.check(four.folder, None, None, "auto", "refuse", silent)
+    learned = checkpoints.read_tensors(made.folder / checkpoints.QUANTIZED)
+    exported = checkpoints.read_tensors(four.folder / checkpoints.QUANTIZED)
+    assert learned.keys() == exported.keys() and all((exported[name] == value).all() for name, value in learned.items())
+
+
+@pytest.mark.parametrize("how", ["other", "gone"])
+def test_integers_that_are_not_the_learned_ones(how: str, source: Checkpoint, tmp_path: Path) -> None:
+    given = {"data": "digits", "start": str(source.folder), "quantize": "int4", "epochs": 1, "batch": 64, "fraction": 0.2}
+    made = pipeline.train(pipeline.settings(given), tmp_path / "run", False, silent)
+    file = made.folder / checkpoints.QUANTIZED
+    if how == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    pair, data = pipeline.Pair("tflite", "int4"), DataChoice("digits", "held-out", "refuse")
+    with pytest.raises(DamagedFile, match="not the integers that the checkpoint learned with"):
+        list(pipeline.export(made.folder, [pair], data, tmp_path / "export", False, silent))
 
 
 def test_an_origin_that_is_gone_is_said(source: Checkpoint, tmp_path: Path) -> None:

@@ -91,5 +91,9 @@ DropPath = Annotated[float | None, _harder("--drop-path", help="Stochastic depth
 Teacher = Annotated[str | None, _teacher("--teacher", help="A larger checkpoint to distil, of the same classes.")]
 Distil = Annotated[
     str | None,
-    _teacher("--distil", help="soft (its probabilities) or token (DeiT's). Default: soft, token with --pool distilled."),
+    _teacher(
+        "--distil",
+        help="soft (its probabilities beside the labels), token (DeiT's) or answers (its probabilities alone). "
+        "Default: soft; token with --pool distilled; answers with --quantize.",
+    ),
 ]

@@ -15,7 +15,7 @@ from edgevit import record as records
 from edgevit.checks.accuracy import compare
 from edgevit.folder import files_written_whole
 from edgevit.jobs.answers import loader, outputs, torch_runner
-from edgevit.jobs.quantize import calibration_images
+from edgevit.jobs.quantize import calibration_images, learned
 from edgevit.pictures.damage import damage
 from edgevit.pictures.paper import LIGHT
 from edgevit.types import (
@@ -168,13 +168,11 @@ def trained(
     progress: Progress,
 ) -> Mix:
     """A mix of `size` bytes that a `checkpoint` was trained for, measured beside its teacher."""
-    from quantize.apply import quantized
-
     source, model = checkpoints.load(teacher)
     judge = _Judge.of(source, model, data, budgets, progress)
-    _, learned = checkpoints.load(checkpoint)
-    quantized(learned, recipe, None, progress).put(learned, recipe.activations == "dynamic")
-    return judge.mix("trained", learned, raised, size)
+    record, made = checkpoints.load(checkpoint)
+    learned(record, made).put(made, recipe.activations == "dynamic")
+    return judge.mix("trained", made, raised, size)
 
 
 def _written(found: Analysis, mixer: _Mixer | None, out: Path) -> Analysis:

@@ -11,14 +11,17 @@ import numpy as np
 
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
+from edgevit import folder
 from edgevit.data import unlabelled
 from edgevit.data.loading import Loader
-from edgevit.errors import BadInput, EdgevitError, QuantizeFailed
+from edgevit.errors import BadInput, DamagedFile, EdgevitError, QuantizeFailed
 from edgevit.jobs.answers import BATCH, images
 from edgevit.types import Calibration, Checkpoint, Preprocess, Progress, QuantRecipe
 
 if TYPE_CHECKING:
+    from edgevit.vit.model import ViT
     from edgevit.vit.static import Rounding
+    from quantize.quantized import Quantized
 
 
 def quantize(checkpoint: Path, recipe: QuantRecipe, calibration: Calibration | None, into: Path, progress: Progress) -> int:
@@ -39,6 +42,24 @@ def quantize(checkpoint: Path, recipe: QuantRecipe, calibration: Calibration | N
     except Exception as error:
         raise QuantizeFailed(f"{type(error).__name__}: {error}") from error
     return 0 if seen is None else len(seen)
+
+
+def as_learned(checkpoint: Path, into: Path, progress: Progress) -> int:
+    """`quantize` for the recipe that the checkpoint was trained for: its integers are there. It looks at no images."""
+    progress("quantizing: the integers that the checkpoint learned with", 0, None)
+    record, model = checkpoints.load(checkpoint)
+    learned(record, model).save(into / artifacts.QUANTIZED)
+    return 0
+
+
+def learned(record: Checkpoint, model: ViT) -> Quantized:
+    """The integers that a checkpoint learned with. Raises DamagedFile where they are not those that it was saved with."""
+    from quantize.quantized import read
+
+    file = record.folder / checkpoints.QUANTIZED
+    if not file.is_file() or folder.sha256(file) != record.quantized_sha256:
+        raise DamagedFile(f"{file}: not the integers that the checkpoint learned with", "train it again")
+    return read(file, model)
 
 
 def _pixels(preprocess: Preprocess) -> Rounding:

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgevit import checkpoint as checkpoints
 from edgevit.training import fit as training
-from edgevit.types import Checkpoint, Progress, TrainConfig
+from edgevit.types import Calibration, Checkpoint, Progress, QuantRecipe, TrainConfig
 from edgevit.vit.model import ViT
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress) -> Checkpoint:
     """`training.fit.fit`; a model that is trained for a recipe is rounded as that says in every step and in every evaluation."""
-    settings = (checkpoints.read(run / "last").train if resume else None) or train
-    return training.fit(train, run, resume, progress, _prepared(settings.quantize) if settings.quantize else None)
+    last = checkpoints.read(run / "last") if resume else None
+    settings = (last and last.train) or train
+    rounds = None
+    if settings.quantize:
+        import quantize
+
+        rounds = Rounds(quantize.get(settings.quantize), last, progress)
+    return training.fit(train, run, resume, progress, rounds)
 
 
-def _prepared(name: str) -> training.Prepare:
-    import quantize
-    from quantize import qat
+class Rounds:
+    """As a recipe does with care, in a run that begins; with the integers of its `last` checkpoint, in one that goes on."""
 
-    recipe = quantize.get(name)
+    images = Calibration.IMAGES
 
-    def prepare(model: ViT) -> None:
-        qat.prepare(model, recipe)
+    def __init__(self, recipe: QuantRecipe, last: Checkpoint | None, progress: Progress) -> None:
+        self.recipe, self.last, self.progress = recipe, last, progress
 
-    return prepare
+    def prepare(self, model: ViT, images: Tensor) -> None:
+        from edgevit.jobs.quantize import learned
+        from quantize import qat
+        from quantize.apply import quantized
+
+        made = learned(self.last, model) if self.last else quantized(model, self.recipe, images, self.progress)
+        qat.prepare(model, made, self.recipe.activations == "dynamic")
+
+    def save(self, model: ViT, into: Path) -> None:
+        from quantize import qat
+
+        qat.learned(model).save(into / checkpoints.QUANTIZED)

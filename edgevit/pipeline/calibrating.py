@@ -6,8 +6,6 @@ from edgevit.data import lasting
 from edgevit.errors import BadInput
 from edgevit.types import Calibration, Checkpoint, DataChoice, QuantRecipe
 
-IMAGES = 256
-
 
 def images(
     source: Checkpoint, recipes: list[QuantRecipe], asked: Calibration | None, checked_on: DataChoice
@@ -24,7 +22,7 @@ def images(
             f"{', '.join(needing)} looks at images, and those that {source.folder} was trained on are unknown here",
             "--calibrate FOLDER names some like those of the app, others than --data",
         )
-    chosen = asked or choose(source, None, IMAGES, "refuse")
+    chosen = asked or choose(source, None, Calibration.IMAGES, "refuse")
     assert chosen
     same = lasting(chosen.data.spec) == lasting(checked_on.spec)
     if same and (chosen.data.split == "all" or checked_on.split in ("all", chosen.data.split)):

@@ -71,7 +71,7 @@ def export(
             progress("answers of the checkpoint, unchanged and reused", 1, 1)
         exports = Exports(stages, out, force, references, recipes)
         if able:
-            exports.made.update((name, _quantized(exports, recipe, progress)) for name, recipe in recipes.items())
+            exports.made.update((name, _quantized(exports, name, progress)) for name in recipes)
         yield from _side_by_side(exports, wanted, jobs, progress)
 
 
@@ -91,14 +91,18 @@ class Exports:
     made: dict[str, Path | Stopped | None] = field(default_factory=dict)
 
 
-def _quantized(exports: Exports, recipe: QuantRecipe, progress: Progress) -> Path | Stopped | None:
+def _quantized(exports: Exports, asked: str, progress: Progress) -> Path | Stopped | None:
+    recipe, stages = exports.recipes[asked], exports.stages
     if not recipe.quantizes:
         return None
     into = exports.references.parent / f"quantized-{recipe.name}"
     into.mkdir()
     try:
         with outcome(Outcome.QUANTIZE_FAILED):
-            exports.stages.quantize(recipe, into, progress)
+            if taught.learned(stages.source, asked):
+                stages.as_learned(into, progress)
+            else:
+                stages.quantize(recipe, into, progress)
     except Stopped as stopped:
         return stopped
     return into / artifacts.QUANTIZED

@@ -57,6 +57,12 @@ class Stages:
         depends |= _here("torch", "torchao", *IMAGES)
         return self._run("edgevit.jobs.quantize:quantize", int, depends, into, progress, None, **given)
 
+    def as_learned(self, into: Path, progress: Progress) -> Once[int]:
+        """In place of `quantize`, for the recipe that the checkpoint was trained for."""
+        job = "edgevit.jobs.quantize:as_learned"
+        depends = {"weights": self.weights, "integers": self.source.quantized_sha256, **_here("torch", "torchao", *IMAGES)}
+        return self._run(job, int, depends, into, progress, None, checkpoint=self.source.folder)
+
     def convert(
         self, artifact: Artifact, quantized: Path | None, references: Path, into: Path, progress: Progress, children: Children
     ) -> Once[Exported]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from edgevit import checkpoint as checkpoints
 from edgevit.data import lasting
 from edgevit.data.augment import AUGMENTS, augment
+from edgevit.data.preprocess import normalise
 from edgevit.errors import BadInput, Diverged
 from edgevit.training import optimiser, run_folder
 from edgevit.training.average import Average
 from edgevit.training.images import choose
 from edgevit.training.masked import MaskedPatches
 from edgevit.training.pixels import Pixels
-from edgevit.training.run_folder import Learner
+from edgevit.training.run_folder import Learner, Rounds
 from edgevit.training.run_settings import metric
 from edgevit.training.start import begin
 from edgevit.training.supervised import Supervised, Teacher
@@ -67,38 +68,43 @@ class Fit:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.train.precision == "bfloat16")
 
 
-Prepare = Callable[[ViT], None]
-
-
-def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent, prepare: Prepare | None = None) -> Checkpoint:
+def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent, rounds: Rounds | None = None) -> Checkpoint:
     """Train as `train` says in the folder `run` and return its best checkpoint.
 
-    `prepare` may change how the model computes before it is trained, but no parameter or name of one.
+    `rounds` lets the model compute with rounded Linears from the beginning.
 
     With `resume`, the settings are the run's own, and it goes on after its last whole epoch as if never interrupted: every
     random choice of an epoch follows from the seed and the epoch's number. Raises BadInput, and Diverged where the loss
     is no longer a number.
     """
     last = checkpoints.read(run / "last") if resume else None
-    state, checkpoint = _start((last and last.train) or train, last, progress, prepare)
-    better, epochs = state.objective.better, state.train.epochs
+    state, checkpoint = _start((last and last.train) or train, last, progress, rounds)
+    epochs = state.train.epochs
     done, best = _resumed(run, state) if resume else (0, math.inf)
     assert epochs
     so_far = ""
     with Watch(run, keep=done) as watch:
         if last and (not watch.rows or watch.rows[-1]["epoch"] < done):
             watch.row(last.metrics)
+        if rounds and not resume:  # rounding alone is what training has to better
+            best, so_far = _kept(run, state, checkpoint, {"epoch": 0.0, **_validated(state)}, best, watch)
         for epoch in range(done + 1, epochs + 1):
             loss = _epoch(state, epoch, _named(progress, so_far))
             metrics = {"epoch": float(epoch), "loss": loss, **_validated(state)}
-            checkpoint = dataclasses.replace(checkpoint, metrics=metrics)
-            run_folder.save_last(run, state.learner, checkpoint)
-            if _rank(metrics[better], better) < best:
-                best = _rank(metrics[better], better)
-                run_folder.save_best(run, state.learner, dataclasses.replace(checkpoint, chosen_by=better))
-            watch.row(metrics)
-            so_far = f", so far {_in_words(better, metrics[better])}"
+            best, so_far = _kept(run, state, checkpoint, metrics, best, watch)
     return run_folder.finished(run)
+
+
+def _kept(
+    run: Path, state: Fit, checkpoint: Checkpoint, metrics: dict[str, float], best: float, watch: Watch
+) -> tuple[float, str]:
+    """Keep the model as the last of the run, and as the best if it is. The rank of the best, and this one's in words."""
+    better, checkpoint = state.objective.better, dataclasses.replace(checkpoint, metrics=metrics)
+    run_folder.save_last(run, state.learner, checkpoint)
+    if (rank := _rank(metrics[better], better)) < best:
+        run_folder.save_best(run, state.learner, dataclasses.replace(checkpoint, chosen_by=better))
+    watch.row(metrics)
+    return min(rank, best), f", so far {_in_words(better, metrics[better])}"
 
 
 def _named(progress: Progress, so_far: str) -> Progress:
@@ -128,18 +134,18 @@ def _resumed(run: Path, state: Fit) -> tuple[int, float]:
     return int(metric(last, "epoch")), min(rank, best)
 
 
-def _start(train: TrainConfig, last: Checkpoint | None, progress: Progress, prepare: Prepare | None) -> tuple[Fit, Checkpoint]:
+def _start(train: TrainConfig, last: Checkpoint | None, progress: Progress, rounds: Rounds | None) -> tuple[Fit, Checkpoint]:
     data = choose(train)
     device = choose_device(train.device)
     train, preprocess, model = begin(train, data, last)
     train = train if train.precision else dataclasses.replace(train, precision=_precision(device))
-    model = model.to(device)
-    if prepare:
-        prepare(model)
     pixels = Pixels(data.train, preprocess, train.on_bad_image, progress)
     held_out = Pixels(data.held_out, preprocess, train.on_bad_image, progress)
+    if rounds:
+        rounds.prepare(model, _some(pixels, rounds.images, preprocess))
+    model = model.to(device)
     objective = _objective(train, model, preprocess, data.labels, device)
-    learner = _learner(train, model, objective)
+    learner = dataclasses.replace(_learner(train, model, objective), rounds=rounds)
     mean, std = (torch.tensor(v, device=device).reshape(1, 3, 1, 1) for v in (preprocess.mean, preprocess.std))
     state = Fit(train, learner, objective, pixels, held_out, device, mean, std)
     start, teacher = (lasting(path) if path else None for path in (train.start, train.teacher))
@@ -148,6 +154,13 @@ def _start(train: TrainConfig, last: Checkpoint | None, progress: Progress, prep
     settings = dataclasses.replace(train, data=lasting(train.data), start=start, teacher=teacher)
     skipped = (*pixels.skipped, *held_out.skipped)
     return state, dataclasses.replace(checkpoint, train=settings, skipped=skipped)
+
+
+def _some(pixels: Pixels, count: int, preprocess: Preprocess) -> Tensor:
+    """At most `count` of the images, spread over all, normalised: (n, 3, H, W)."""
+    chosen = torch.linspace(0, len(pixels) - 1, min(count, len(pixels))).round().long()
+    batch, _ = next(pixels.batches(chosen, len(chosen)))
+    return torch.from_numpy(normalise(batch.numpy(), preprocess))
 
 
 def _objective(

@@ -76,9 +76,14 @@ def _model_options(train: TrainConfig, start: Checkpoint | None) -> dict[str, An
         kept = {"pool": "cls", "positions": "1d", "registers": 0, "gelu": "erf", "representation": 0}
     if train.distil == "token":
         kept["pool"] = "distilled"
-    pool = train.pool or kept["pool"]
-    kept["distil"] = "none" if train.teacher is None else "token" if pool == "distilled" else "soft"
+    kept["distil"] = _distil(train, train.pool or str(kept["pool"]))
     return kept
+
+
+def _distil(train: TrainConfig, pool: str) -> str:
+    if train.teacher is None:
+        return "none"
+    return "answers" if train.quantize else "token" if pool == "distilled" else "soft"
 
 
 def _pretrain(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
@@ -117,8 +122,9 @@ def _probe(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
 
 
 def _quantize(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
+    """Slowly: it begins near where it is to be, and faster steps of Adam lose more than they find (docs/log.md)."""
     return {
-        "lr": 1e-4, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": _augment(data), "largest_batch": 64,
+        "lr": 1e-3 / shape.width, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": _augment(data), "largest_batch": 64,
         "epochs": _epochs(images, 60_000, 1, 10),
     }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,21 @@ from edgevit.types import Checkpoint
 from edgevit.vit.model import ViT
 
 
+class Rounds(Protocol):
+    """What rounds the Linears of a model while it learns to live with that. No parameter changes its name."""
+
+    images: int
+    """How many it looks at before."""
+
+    def prepare(self, model: ViT, images: Tensor) -> None:
+        """Let `model`, on the CPU, compute with rounded Linears; `images` (n, 3, H, W) are some that it will see, normalised."""
+        ...
+
+    def save(self, model: ViT, into: Path) -> None:
+        """Write what the Linears are rounded to beside the weights in the folder `into`."""
+        ...
+
+
 @dataclass
 class Learner:
     """All that changes while a run goes on. `extra` is what the objective needs besides the model."""
@@ -24,6 +40,7 @@ class Learner:
     extra: nn.Module | None
     optimiser: torch.optim.Optimizer
     average: Average | None
+    rounds: Rounds | None = None
 
     @property
     def shown(self) -> ViT:
@@ -36,16 +53,18 @@ def parameters(model: ViT, extra: nn.Module | None) -> dict[str, nn.Parameter]:
 
 
 def save_best(run: Path, learner: Learner, checkpoint: Checkpoint) -> None:
-    _replace(run / "best", learner.shown, checkpoint, None)
+    _replace(run / "best", learner, checkpoint, None)
 
 
 def save_last(run: Path, learner: Learner, checkpoint: Checkpoint) -> None:
-    _replace(run / "last", learner.shown, checkpoint, _state(learner))
+    _replace(run / "last", learner, checkpoint, _state(learner))
 
 
-def _replace(into: Path, model: ViT, checkpoint: Checkpoint, state: dict[str, Tensor] | None) -> None:
+def _replace(into: Path, learner: Learner, checkpoint: Checkpoint, state: dict[str, Tensor] | None) -> None:
     with written_whole(into, checkpoints.RECORD, force=True) as partial:
-        checkpoints.save(partial, model, checkpoint)
+        if learner.rounds:
+            learner.rounds.save(learner.shown, partial)
+        checkpoints.save(partial, learner.shown, checkpoint)
         if state is not None:
             checkpoints.write_tensors(state, partial / STATE)
 

@@ -42,6 +42,11 @@ class Teacher:
         return self.model(images)
 
 
+def differently(logits: Tensor, said: Tensor) -> Tensor:
+    """How far the probabilities of `logits` (n, classes) are from those of `said`: (n)."""
+    return F.kl_div(F.log_softmax(logits, 1), F.log_softmax(said, 1), reduction="none", log_target=True).sum(1)
+
+
 def softly(logits: Tensor, said: Tensor) -> Tensor:
     """How far the softened probabilities of `logits` (n, classes) are from those of the teacher's, `said`."""
     softened = F.log_softmax(logits / TEMPERATURE, 1), F.log_softmax(said / TEMPERATURE, 1)
@@ -49,12 +54,14 @@ def softly(logits: Tensor, said: Tensor) -> Tensor:
 
 
 class Supervised:
-    """The objective `classes`. Its best checkpoint has the highest top-1 on the held-out images."""
+    """The objective `classes`. Its best checkpoint has the highest top-1 on the held-out images.
 
-    better = "val_top1"
+    Where it is only to answer as its teacher does, the one that does so best.
+    """
 
     def __init__(self, train: TrainConfig, classes: int, teacher: Teacher | None) -> None:
         self.train, self.classes, self.teacher = train, classes, teacher
+        self.better = "val_loss" if train.distil == "answers" else "val_top1"
         self.extra: nn.Module | None = None
 
     def loss(self, model: ViT, images: Tensor, classes: Tensor, random: torch.Generator) -> Tensor:
@@ -65,10 +72,12 @@ class Supervised:
             images, targets = mixed(images, targets, train.mixup or 0.0, train.cutmix or 0.0, random)
         images = erased(images, train.erasing, random) if train.erasing else images
         heads = [logits.float() for logits in model.answers(*model.encode(model.embed(model.patch_embed(images))))]
+        said = self.teacher(images).float() if self.teacher else None
+        if said is not None and train.distil == "answers":
+            return differently(sum(heads[1:], heads[0]) / len(heads), said).mean()
         own = [F.cross_entropy(logits, targets, label_smoothing=train.label_smoothing or 0.0) for logits in heads]
-        if self.teacher is None:
+        if said is None:
             return sum(own[1:], own[0]) / len(own)
-        said = self.teacher(images).float()
         if train.distil == "token":  # DeiT's hard distillation, its equation 3
             return (own[0] + F.cross_entropy(heads[1], said.argmax(1))) / 2
         taught = [softly(logits, said) for logits in heads]
@@ -79,7 +88,11 @@ class Supervised:
         """Mean loss and top-1 (a fraction of 1) on the held-out images."""
         loss, right = 0.0, 0
         for pixels, classes in held_out.batches(torch.arange(len(held_out)), 256):
-            out = model(to_images(pixels)).float().cpu()
-            loss += float(F.cross_entropy(out, classes, reduction="sum"))
+            images = to_images(pixels)
+            out = model(images).float().cpu()
+            if self.teacher and self.train.distil == "answers":
+                loss += float(differently(out, self.teacher(images).float().cpu()).sum())
+            else:
+                loss += float(F.cross_entropy(out, classes, reduction="sum"))
             right += int((out.argmax(1) == classes).sum())
         return {"val_loss": loss / len(held_out), "val_top1": right / len(held_out)}

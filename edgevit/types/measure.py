@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from edgevit.types.accuracy import Paired
 from edgevit.types.deploy import Artifact, Outcome
@@ -61,8 +61,11 @@ class DataChoice:
 class Calibration:
     """Images that quantizing may look at: at most `images` of those that `data` means, spread over them."""
 
+    IMAGES: ClassVar[int] = 256
+    """Of those that are not named: as many as a recipe needs, and no more than a minute's work."""
+
     data: DataChoice
-    images: int
+    images: int = IMAGES
 
 
 @dataclass(frozen=True)

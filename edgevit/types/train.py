@@ -9,6 +9,7 @@ from edgevit.types.model import GELUS, POOLS, POSITIONS, Preprocess, Size, ViTCo
 
 PRESETS = ("auto", "pretrain", "scratch", "finetune", "paper", "probe", "quantize")
 AUGMENTS = ("none", "light", "photo", "strong")
+DISTILS = ("none", "soft", "token", "answers")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ class TrainConfig:
     teacher: str | None = None
     """The checkpoint that is distilled."""
     distil: str | None = None
-    """`soft`: the teacher's probabilities, by every head; `token`: its answers, by DeiT's distillation token; `none`."""
+    """`soft`: the teacher's softened probabilities beside the labels, by every head; `token`: its answers, by DeiT's distillation
+
+    token; `answers`: its probabilities as they are, and no labels; `none`.
+    """
     quantize: str | None = None
     """The recipe whose rounding the model sees while it is trained, by its name."""
     objective: str = "classes"
@@ -91,7 +95,7 @@ class TrainConfig:
             )
         for name, known in (
             ("preset", PRESETS), ("pool", POOLS), ("positions", POSITIONS), ("gelu", GELUS), ("augment", AUGMENTS),
-            ("optimiser", ("adamw", "sgd")), ("distil", ("none", "soft", "token")), ("objective", ("classes", "masked patches")),
+            ("optimiser", ("adamw", "sgd")), ("distil", DISTILS), ("objective", ("classes", "masked patches")),
             ("on_bad_image", ("refuse", "skip")), ("precision", ("float32", "bfloat16")),
         ):  # fmt: skip
             value = getattr(self, name)
@@ -123,6 +127,8 @@ class Checkpoint:
     """None where others trained it."""
     chosen_by: str = ""
     """The metric of the held-out images by which this epoch was chosen from all of the run: on them it looks its best."""
+    quantized_sha256: str = ""
+    """Of the integers that it learned with, where it was trained for a recipe."""
     source: str = ""
     """Where an imported one came from, and what was said by whom."""
     skipped: tuple[str, ...] = ()

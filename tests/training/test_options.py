@@ -183,13 +183,18 @@ def test_distillation(distil: str, start: Path, tmp_path: Path) -> None:
 
 
 def test_the_loss_of_a_student(start: Path) -> None:
-    """Softly, by the softened probabilities and the labels alike; by token, each head its own teacher (DeiT, equation 3)."""
+    """Softly, by the softened probabilities and the labels alike; by token, each head its own teacher (DeiT, equation 3);
+
+    as it answers, the answer of all heads together by its probabilities alone.
+    """
     torch.manual_seed(0)
     device, random = torch.device("cpu"), torch.Generator()
     images, classes = torch.randn(6, 3, 32, 32), torch.randint(10, (6,))
     record, teacher = checkpoints.load(start)
     said = teacher(images).detach()
-    for distil, pool in (("soft", "cls"), ("soft", "distilled"), ("token", "distilled")):
+    for distil, pool in (
+        ("soft", "cls"), ("soft", "distilled"), ("token", "distilled"), ("answers", "cls"), ("answers", "distilled"),
+    ):  # fmt: skip
         model = ViT(dataclasses.replace(config("Pico/8", (32, 32), 10), pool=pool)).eval()
         for head in model.heads():
             torch.nn.init.normal_(head.weight)
@@ -201,6 +206,9 @@ def test_the_loss_of_a_student(start: Path) -> None:
         own = [-x.log_softmax(1)[range(6), classes].mean() for x in logits]
         if distil == "token":
             expected = (own[0] - logits[1].log_softmax(1)[range(6), said.argmax(1)].mean()) / 2
+        elif distil == "answers":
+            p = said.softmax(1)
+            expected = (p * (p.log() - model(images).log_softmax(1))).sum(1).mean()
         else:
             p = (said / 3).softmax(1)
             soft = [9 * (p * (p.log() - (x / 3).log_softmax(1))).sum(1).mean() for x in logits]
@@ -249,7 +257,7 @@ def test_the_dial() -> None:
         undecided = {name for name, value in vars(found).items() if value is None}
         assert not undecided - {"start", "teacher", "precision", "keep_patches", "quantize"}, preset
     learnt = recipe.resolve(TrainConfig("x", start="y", quantize="int4", keep_head=True), _source(8000, 32, True), start)
-    assert (learnt.preset, learnt.lr, learnt.epochs, learnt.layer_decay) == ("quantize", 1e-4, 7, 1.0)
+    assert (learnt.preset, learnt.lr, learnt.epochs, learnt.layer_decay) == ("quantize", 1e-3 / 192, 7, 1.0)
     paper = recipe.resolve(TrainConfig("x", preset="paper"), _source(80_000, 224, True), start)
     assert (paper.optimiser, paper.weight_decay, paper.batch, paper.label_smoothing) == ("sgd", 0.0, 512, 0.0)
     assert recipe.resolve(TrainConfig("x"), _source(100, 32, True), start).preset == "finetune"
