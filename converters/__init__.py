@@ -6,6 +6,7 @@ The file of a converter is called as the converter, with _ for -.
 from __future__ import annotations
 
 import importlib
+import inspect
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -18,12 +19,23 @@ if TYPE_CHECKING:
     from edgevit.vit.model import ViT
 
 
-def convert(converter: str, model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
+def convert(
+    converter: str,
+    model: ViT,
+    recipe: QuantRecipe,
+    images: Tensor,
+    into: Path,
+    progress: Progress,
+    seen: Tensor | None = None,
+) -> Exported:
     """Write `model`, quantized as `recipe` says, into the folder `into` by the named converter.
 
-    The file computes images (1, 3, S, S) float32 to logits (1, classes). Real `images` (n, 3, S, S) prove its rewrites.
+    The file computes images (1, 3, S, S) float32 to logits (1, classes). Real `images` (n, 3, S, S) prove its rewrites; `seen`,
+    which were calibrated on, give ranges to a converter that asks for them.
     """
-    found: Exported = file(converter).convert(model, recipe, images, into, progress)
+    module = file(converter)
+    asked = {"seen": seen} if "seen" in inspect.signature(module.convert).parameters else {}
+    found: Exported = module.convert(model, recipe, images, into, progress, **asked)
     return found
 
 

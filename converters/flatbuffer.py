@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
+
+EMPTY = 0
+"""The buffer of tensors that are computed, by the schema."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,24 @@ def add_buffer(model: Any, content: bytes) -> int:
     return len(model.buffers) - 1
 
 
+def like(graph: Any, index: int, kind: int, numbers: tuple[float, int] | None) -> int:
+    """A new tensor of the shape of another, of integers of `kind` with these scale and zero; its place."""
+    other, tensor = graph.tensors[index], schema.TensorT()
+    tensor.shape, tensor.shapeSignature, tensor.type = other.shape, other.shapeSignature, kind
+    tensor.name, tensor.buffer = b"%s_%d" % (other.name, len(graph.tensors)), EMPTY
+    if numbers:
+        tensor.quantization = quantization(*numbers)
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def quantization(scale: float, zero: int) -> Any:
+    """Of a whole tensor."""
+    found = schema.QuantizationParametersT()
+    found.scale, found.zeroPoint = np.array([scale], np.float32), np.array([zero], np.int64)
+    return found
+
+
 def operator_code(model: Any, builtin: int) -> int:
     """The place of a builtin operator in the file's list of those that it uses, where it is put if it is not there."""
     for place, code in enumerate(model.operatorCodes):
@@ -65,11 +87,11 @@ def operator_code(model: Any, builtin: int) -> int:
 
 
 def _nodes(model: Any, graph: Any) -> list[Node]:
-    names = _names(schema.BuiltinOperator)
+    known = names(schema.BuiltinOperator)
     widened: set[int] = set()
     found: list[Node] = []
     for operator in graph.operators:
-        name = names[builtin(model, operator)]
+        name = known[builtin(model, operator)]
         inputs = [i for i in operator.inputs if i >= 0]
         operands = tuple(_operand(model, graph, i, widened) for i in inputs)
         if name == "DEQUANTIZE" and operands[0].constant:
@@ -86,7 +108,7 @@ def _operand(model: Any, graph: Any, index: int, widened: set[int]) -> Operand:
     data = model.buffers[tensor.buffer].data
     shape = () if tensor.shape is None else tuple(int(n) for n in tensor.shape)
     constant = index in widened or (data is not None and len(data) > 0)
-    return Operand(int(index), _names(schema.TensorType)[tensor.type], shape, constant)
+    return Operand(int(index), names(schema.TensorType)[tensor.type], shape, constant)
 
 
 def _integers(model: Any, graph: Any, index: int) -> tuple[int, ...]:
@@ -94,5 +116,7 @@ def _integers(model: Any, graph: Any, index: int) -> tuple[int, ...]:
     return () if data is None else tuple(memoryview(bytes(data)).cast("i"))
 
 
-def _names(enumeration: type) -> dict[int, str]:
+@cache
+def names(enumeration: type) -> dict[int, str]:
+    """Those of a schema's numbers."""
     return {number: name for name, number in vars(enumeration).items() if isinstance(number, int)}

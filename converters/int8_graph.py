@@ -12,8 +12,6 @@ from edgevit.vit.static import Rounding, StaticLinear
 
 INPUT, WEIGHTS, BIAS = 0, 1, 2
 """Of a FULLY_CONNECTED."""
-EMPTY = 0
-"""The buffer of tensors that are computed, by the schema."""
 
 
 class Int8Graph:
@@ -50,7 +48,8 @@ class Int8Graph:
         for operator in self.graph.operators:
             operator.inputs = [floats if t == given else t for t in operator.inputs]
             operator.outputs = [floats if t == given else t for t in operator.outputs]
-        self._retype(given, rounding.single)
+        tensor = self.graph.tensors[given]
+        tensor.type, tensor.quantization = schema.TensorType.INT8, flatbuffer.quantization(*rounding.single)
         return floats
 
     def _int8_of(self, operator: Any, tensor: int, rounding: tuple[float, int]) -> int:
@@ -73,20 +72,7 @@ class Int8Graph:
         return made
 
     def _like(self, index: int, kind: int, rounding: tuple[float, int] | None) -> int:
-        """A new tensor of the shape of another; its place."""
-        other, tensor = self.graph.tensors[index], schema.TensorT()
-        tensor.shape, tensor.shapeSignature, tensor.type = other.shape, other.shapeSignature, kind
-        tensor.name, tensor.buffer = b"%s_%d" % (other.name, len(self.graph.tensors)), EMPTY
-        self.graph.tensors.append(tensor)
-        if rounding:
-            self._retype(len(self.graph.tensors) - 1, rounding)
-        return len(self.graph.tensors) - 1
-
-    def _retype(self, index: int, rounding: tuple[float, int]) -> None:
-        tensor = self.graph.tensors[index]
-        tensor.type, tensor.quantization = schema.TensorType.INT8, schema.QuantizationParametersT()
-        tensor.quantization.scale = np.array(rounding[:1], np.float32)
-        tensor.quantization.zeroPoint = np.array(rounding[1:], np.int64)
+        return flatbuffer.like(self.graph, index, kind, rounding)
 
     def _after(self, operator: Any) -> int:
         return next(i for i, other in enumerate(self.graph.operators) if other is operator) + 1

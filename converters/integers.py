@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from torch import nn
 
-from converters import flatbuffer
+from converters import flatbuffer, operator_versions
 from converters.int8_graph import WEIGHTS, Int8Graph
 from converters.linear import Held, held, matrix
 from edgevit.errors import EdgevitError
@@ -43,6 +43,7 @@ def store(model: nn.Module, path: Path, images: Rounding | None = None, answers:
             int8.images(images)
         if answers:
             int8.answers(answers)
+    operator_versions.settle(file)
     flatbuffer_utils.write_model(file, str(path))
 
 

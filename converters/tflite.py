@@ -19,7 +19,7 @@ from converters.rewrite.merging import MERGED_BY_PRODUCTS
 from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, SPELT_OUT_NORM
 from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import rewritten
-from edgevit.types import Delegation, Exported, Progress, QuantRecipe
+from edgevit.types import Delegation, Exported, Progress, QuantRecipe, Rewritten
 from edgevit.vit.model import ViT
 from edgevit.vit.static import Rounding, StaticLinear
 
@@ -43,16 +43,22 @@ class ChannelsLast(nn.Module):
 
 def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
     path = into / FILE
+    rewrites = write(model, recipe, images, path, progress)
+    progress("counting the delegate's share", 2, 3)
+    delegation = count_delegation(path)
+    progress("counting the delegate's share", 3, 3)
+    return Exported(FILE, delegation, rewrites)
+
+
+def write(model: ViT, recipe: QuantRecipe, images: Tensor, path: Path, progress: Progress) -> tuple[Rewritten, ...]:
+    """Write the file, in two of three steps, and return what was rewritten."""
     progress("converting to TFLite", 0, 3)
     authored, rewrites = rewritten(model, REWRITES, images)
     export(dequantized(authored) if recipe.quantizes else authored, path)
     if recipe.quantizes:
         progress("storing the integers", 1, 3)
         integers.store(authored, path, model.entering, _answers(model))
-    progress("counting the delegate's share", 2, 3)
-    delegation = count_delegation(path)
-    progress("counting the delegate's share", 3, 3)
-    return Exported(FILE, delegation, rewrites)
+    return rewrites
 
 
 def _answers(model: ViT) -> Rounding | None:

@@ -16,7 +16,8 @@ from edgevit.types import Delegation, Library, QuantRecipe, Runner, Target, Tole
 from targets.tolerances import STATIC
 
 NAMES = (
-    "executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite", "tflite-gpu", "executorch-coreml", "executorch-vulkan",
+    "executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite", "tflite-gpu", "tflite-npu", "executorch-coreml",
+    "executorch-vulkan",
 )  # fmt: skip
 
 
@@ -73,6 +74,8 @@ def lacks(target: Target, recipe: QuantRecipe) -> str:
             return "static activations"
         others = [form.name for form in recipe.forms if form.kind != "float" and form.bits != 8]
         return f"static activations before weights as {', '.join(others)}" if others else ""
+    if target.activations == ("static",):
+        return "activations without scales from calibration"
     whole = recipe.activations == "none" and any(form.kind == "int" for form in recipe.forms)
     return "activations in float behind weights of integers" if whole and target.activations else ""
 
@@ -83,7 +86,8 @@ def require_recipe(target: Target, recipe: QuantRecipe) -> None:
     if not lacking:
         return
     holders = ", ".join(other.name for other in all_targets() if not lacks(other, recipe))
-    nearest = ", ".join(dict.fromkeys(_nearest(target, form) for form in recipe.forms))
+    only = f"-{target.activations[0]}" if target.activations == ("static",) else ""
+    nearest = ", ".join(dict.fromkeys(_nearest(target, form) + only for form in recipe.forms))
     hint = f"the nearest that it holds: {nearest}" + (f"; these hold it: {holders}" if holders else "")
     raise BadInput(f"{target.name} does not hold {recipe.name}: it has no {lacking}", hint)
 

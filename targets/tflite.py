@@ -68,6 +68,12 @@ class LitertRunner:
         return logits
 
 
+class InterpretedRunner(LitertRunner):
+    """A file for another processor, interpreted on the CPU: its answers are those of the file, its time is nobody's."""
+
+    where = "reference"
+
+
 def _int8(details: dict[str, Any]) -> tuple[float, int] | None:
     """Scale and zero of an input or output of int8; None where it is floats."""
     return details["quantization"] if details["dtype"] is np.int8 else None

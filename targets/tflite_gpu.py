@@ -10,7 +10,7 @@ import numpy as np
 from edgevit.errors import LoadFailed
 from edgevit.types import Runner, Target
 from targets import tflite
-from targets.tflite import LitertRunner, channels_last
+from targets.tflite import InterpretedRunner, channels_last
 from targets.tolerances import FP16, FP32
 
 TARGET = Target(
@@ -27,12 +27,6 @@ TARGET = Target(
     not_here="a phone's GPU is not here, and a figure of this machine's CPU would say nothing of it",
     merges=False,
 )
-
-
-class InterpretedRunner(LitertRunner):
-    """The file in LiteRT's interpreter on the CPU: its answers are those of the file, its time is nobody's."""
-
-    where = "reference"
 
 
 class AcceleratedRunner:

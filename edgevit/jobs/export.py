@@ -18,9 +18,12 @@ from edgevit.artifact import Golden
 from edgevit.data.loading import Loader
 from edgevit.errors import BadInput, EdgevitError, NoRuntime, QuantizeFailed
 from edgevit.jobs.answers import BATCH, load, loader, outputs, torch_runner
+from edgevit.jobs.quantize import IMAGES, SEEN
 from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Runner
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from edgevit.vit.model import ViT
 
 GOLDEN_IMAGES = 16
@@ -107,9 +110,17 @@ def convert(
     _put(model, artifact, quantized)
     progress("converting", 0, None)
     assert artifact.quantization
-    made = converters.convert(place.converter, model, artifact.quantization, images, into, progress)
+    seen = _seen(quantized.with_name(SEEN)) if quantized else None
+    made = converters.convert(place.converter, model, artifact.quantization, images, into, progress, seen)
     counted = targets.delegation(artifact.target, into / made.file)
     return dataclasses.replace(made, delegation=counted) if counted else made
+
+
+def _seen(file: Path) -> Tensor | None:
+    """The images to calibrate on, where the recipe left them."""
+    import safetensors.torch
+
+    return safetensors.torch.load_file(file)[IMAGES] if file.exists() else None
 
 
 def _put(model: ViT, artifact: Artifact, quantized: Path | None) -> None:

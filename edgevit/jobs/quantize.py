@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from edgevit.vit.static import Rounding
     from quantize.quantized import Quantized
 
+SEEN, IMAGES = "calibration.safetensors", "images"
+"""Beside what a recipe of static activations made: what it was calibrated on, (n, 3, H, W)."""
+
 
 def quantize(checkpoint: Path, recipe: QuantRecipe, calibration: Calibration | None, into: Path, progress: Progress) -> int:
     """Write what `recipe` makes of the checkpoint into `into`; how many images it looked at. Raises BadInput, QuantizeFailed."""
+    import safetensors.torch
     import torch
 
     from quantize.apply import quantized
@@ -36,6 +40,7 @@ def quantize(checkpoint: Path, recipe: QuantRecipe, calibration: Calibration | N
         made = quantized(model, recipe, seen, progress)
         if made.roundings:
             made = dataclasses.replace(made, images=_pixels(record.preprocess))
+            safetensors.torch.save_file({IMAGES: seen}, into / SEEN)
         made.save(into / artifacts.QUANTIZED)
     except EdgevitError:
         raise

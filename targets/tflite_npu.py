@@ -1,0 +1,29 @@
+"""TFLite in integers alone, for NPUs; here, the same file in LiteRT's interpreter on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgevit.types import Runner, Target
+from targets import tflite
+from targets.tflite import InterpretedRunner
+from targets.tolerances import DYNAMIC
+
+TARGET = Target(
+    name="tflite-npu",
+    summary="TFLite in integers alone, int8 with int16 sums, for NPUs that take no floats; images (1, H, W, 3) int8",
+    converter="tflite_npu",
+    suffix=".tflite",
+    runtime="LiteRT interpreter on the CPU",
+    recipes={"int8": DYNAMIC["int8"]},
+    activations=("static",),
+    needs=tflite.TARGET.needs,
+    footprint=tflite.TARGET.footprint,
+    max_outside=0,
+    not_here="an NPU is not here, and a figure of this machine's CPU would say nothing of it",
+    merges=False,
+)
+
+
+def load(file: Path, threads: int | None) -> Runner:
+    return InterpretedRunner(file, threads)
