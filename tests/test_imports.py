@@ -48,7 +48,10 @@ FLOORS = (
 )
 """Rooms from the top floor to the cellar. An import goes to the own room or to a lower floor, never across or up."""
 
-TFLITE_FILES = ("converters.flatbuffer", "converters.int8_graph", "converters.integers", "converters.products")
+TFLITE_FILES = (
+    "converters.flatbuffer", "converters.int8_graph", "converters.integer_graph", "converters.integers",
+    "converters.operator_versions", "converters.products",
+)  # fmt: skip
 ONLY_IN = {
     "typer": ("edgevit.cli",),
     "rich": ("edgevit.cli",),

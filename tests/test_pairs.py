@@ -52,7 +52,7 @@ def test_patches_are_merged_for_each_share() -> None:
     assert made[1].merges == (Merge(1, 11), Merge(2, 8))
 
 
-@pytest.mark.parametrize("target", ["coreml-ane", "executorch-vulkan", "tflite-gpu"])
+@pytest.mark.parametrize("target", ["coreml-ane", "executorch-vulkan", "tflite-gpu", "tflite-npu"])
 def test_a_target_that_cannot_merge_says_so(target: str) -> None:
     shape = config("Pico/8", (32, 32), 5)
     with pytest.raises(BadInput, match=f"{target} cannot merge patches") as caught:

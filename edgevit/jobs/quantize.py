@@ -38,7 +38,7 @@ def quantize(checkpoint: Path, recipe: QuantRecipe, calibration: Calibration | N
     seen = torch.from_numpy(calibration_images(record, calibration, progress)) if calibration else None
     try:
         made = quantized(model, recipe, seen, progress)
-        if made.roundings:
+        if made.roundings and seen is not None:
             made = dataclasses.replace(made, images=_pixels(record.preprocess))
             safetensors.torch.save_file({IMAGES: seen}, into / SEEN)
         made.save(into / artifacts.QUANTIZED)

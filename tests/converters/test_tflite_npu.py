@@ -1,0 +1,123 @@
+"""TFLite in integers alone: no operator reads or writes floats, and the answers stay those of the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
+from torch import Tensor
+
+import converters
+import quantize
+import targets
+from converters import flatbuffer, integer_graph, operator_versions, tflite, tflite_npu
+from edgevit.errors import BadInput, EdgevitError
+from edgevit.types import Exported, silent
+from edgevit.vit.config import config
+from edgevit.vit.model import ViT
+from edgevit.vit.static import Rounding
+from quantize.apply import quantized
+
+RECIPE = quantize.get("int8-static")
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(1)).clamp(-3, 3)
+
+
+@pytest.fixture(scope="module", params=["Pico/8", "R8+Nano/8"])
+def model(request: pytest.FixtureRequest, images: Tensor) -> ViT:
+    torch.manual_seed(0)
+    vit = ViT(config(request.param, (32, 32), 10)).eval().requires_grad_(False)
+    for p in vit.parameters():
+        p += 0.05 * torch.randn_like(p)
+    torch.nn.init.normal_(vit.head.weight)  # type: ignore[arg-type]
+    quantized(vit, RECIPE, images).put(vit, False)
+    vit.entering = Rounding.between(-3.0, 3.0)
+    return vit
+
+
+@pytest.fixture(scope="module")
+def made(model: ViT, images: Tensor, tmp_path_factory: pytest.TempPathFactory) -> tuple[Exported, Path]:
+    into = tmp_path_factory.mktemp("npu")
+    exported = converters.convert("tflite-npu", model, RECIPE, images[:2], into, silent, images)
+    return exported, into / exported.file
+
+
+@torch.no_grad()
+def test_every_operator_computes_in_integers(made: tuple[Exported, Path], model: ViT, images: Tensor) -> None:
+    exported, file = made
+    types = Counter(t.type for node in flatbuffer.nodes(file) for t in (*node.inputs, *node.outputs))
+    assert set(types) <= {"INT8", "INT16", "INT32"} and types["INT16"]
+    assert exported.delegation.outside == 0 and exported.delegation.inside == len(flatbuffer.nodes(file))
+    answered = targets.load("tflite-npu", file, 1)(images.numpy())
+    assert model.entering
+    expected = model(model.entering(images)).numpy()
+    assert np.linalg.norm(answered - expected) < 0.1 * np.linalg.norm(expected)
+
+
+def test_the_integers_of_the_linears_are_those_of_the_target_with_floats(
+    made: tuple[Exported, Path], model: ViT, images: Tensor, tmp_path: Path
+) -> None:
+    other = tmp_path / tflite.convert(model, RECIPE, images[:2], tmp_path, silent).file
+    assert _matrices(made[1]) == _matrices(other) and len(_matrices(other)) > 10
+
+
+def _matrices(file: Path) -> list[bytes]:
+    model = flatbuffer_utils.read_model(str(file))
+    (graph,) = model.subgraphs
+    linears = [o for o in graph.operators if flatbuffer.builtin(model, o) == 9]
+    return sorted(bytes(model.buffers[graph.tensors[o.inputs[1]].buffer].data) for o in linears)
+
+
+def test_what_is_still_in_floats_is_counted_and_named(model: ViT, images: Tensor, tmp_path: Path) -> None:
+    counted = tflite_npu.counted(tmp_path / tflite.convert(model, RECIPE, images[:2], tmp_path, silent).file)
+    assert counted.outside and counted.inside and "RSQRT" in counted.reason
+
+
+def test_an_operator_without_integers_is_named(
+    model: ViT, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(integer_graph, "SUMS", ("ADD", "SUB", "MUL", "MEAN"))
+    with pytest.raises(EdgevitError, match="TFLite's RSQRT has no integers here"):
+        converters.convert("tflite-npu", model, RECIPE, images[:2], tmp_path, silent, images)
+
+
+def test_without_images_there_are_no_ranges(model: ViT, images: Tensor, tmp_path: Path) -> None:
+    with pytest.raises(EdgevitError, match="has no ranges"):
+        converters.convert("tflite-npu", model, RECIPE, images[:2], tmp_path, silent)
+
+
+def test_an_older_runtime_is_told_what_it_lacks(made: tuple[Exported, Path]) -> None:
+    versions = _versions(made[1])
+    assert versions["ADD"] == 3 and versions["RSQRT"] == 3 and versions["BATCH_MATMUL"] == 2 and versions["QUANTIZE"] == 2
+    assert versions["FULLY_CONNECTED"] >= 4
+
+
+def test_scales_for_each_channel_behind_floats_are_a_version_of_their_own(images: Tensor, tmp_path: Path) -> None:
+    """The runtime of tflite-support reads but the first of them, and computes garbage."""
+    vit = ViT(config("Pico/8", (32, 32), 10)).eval()
+    recipe = quantize.get("int8")
+    quantized(vit, recipe, None).put(vit, True)
+    file = tmp_path / tflite.convert(vit, recipe, images[:2], tmp_path, silent).file
+    assert _versions(file)["FULLY_CONNECTED"] == operator_versions.PER_CHANNEL
+    Interpreter(str(file)).allocate_tensors()
+
+
+def _versions(file: Path) -> dict[str, int]:
+    model = flatbuffer_utils.read_model(str(file))
+    known = flatbuffer.names(operator_versions.schema.BuiltinOperator)
+    return {known[max(code.builtinCode, code.deprecatedBuiltinCode)]: code.version for code in model.operatorCodes}
+
+
+@pytest.mark.parametrize("recipe", ["int8", "int8-weights", "fp32", "int4"])
+def test_it_takes_no_recipe_with_floats(recipe: str) -> None:
+    with pytest.raises(BadInput, match=f"tflite-npu does not hold {recipe}") as caught:
+        targets.require_recipe(targets.get("tflite-npu"), quantize.get(recipe))
+    assert "the nearest that it holds: int8-static" in caught.value.hint
