@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +44,7 @@ def convert(
     package = _package(exported, recipe, model.config.image_size, system)
     progress("storing the package", 2, 3)
     package.save(str(into / FILE))
+    settle(into / FILE)
     progress("storing the package", 3, 3)
     return Exported(FILE, UNKNOWN, done)
 
@@ -97,3 +100,14 @@ def _tell(linear: nn.Module, kind: int, **metadata: Tensor) -> None:
     for key, value in {"compression_type": torch.tensor([kind]), **metadata}.items():
         linear.register_buffer(f"_COREML_/weight/{key}", value)
     linear.register_buffer("_COREML_/metadata_version", torch.tensor(1))
+
+
+def settle(package: Path) -> None:
+    """Name the parts of a package by where they are: coremltools draws their names, and no two packages would be equal."""
+    file = package / "Manifest.json"
+    manifest = json.loads(file.read_text())
+    parts = manifest["itemInfoEntries"]
+    names = {name: str(uuid.uuid5(uuid.NAMESPACE_URL, part["path"])) for name, part in parts.items()}
+    manifest["itemInfoEntries"] = {names[name]: part for name, part in parts.items()}
+    manifest["rootModelIdentifier"] = names[manifest["rootModelIdentifier"]]
+    file.write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +52,31 @@ def read(path: Path) -> Artifact:
     return record.read(path / RECORD, Artifact)
 
 
+def write(into: Path, artifact: Artifact) -> Artifact:
+    """The record into the folder `into`, sealed; returns it."""
+    artifact = dataclasses.replace(artifact, seal=_seal(artifact))
+    record.write(into / RECORD, artifact)
+    return artifact
+
+
+def _seal(artifact: Artifact) -> str:
+    return _digest(dataclasses.replace(artifact, seal="", folder=Path()))
+
+
+def identity(artifact: Artifact, varies: bool) -> str:
+    """The hash of what was made, from what, by which versions. Not of a model file of which two differ anyway (`varies`)."""
+    measured = (GOLDEN, PROFILE)
+    files = {name: digest for name, digest in artifact.files.items() if name not in measured}
+    if varies:
+        files = {name: digest for name, digest in files.items() if name.partition("/")[0] != artifact.file}
+    made = (artifact.target, artifact.quantization, artifact.config, artifact.preprocess, artifact.labels)
+    return _digest([*made, artifact.checkpoint_sha256, artifact.calibration_sha256, files, artifact.versions])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(record.encode(value)).hexdigest()
+
+
 def verify(artifact: Artifact) -> Artifact:
     """Raise DamagedFile unless the folder holds exactly the files of the record, each with its hash, and the record agrees
 
@@ -78,6 +105,8 @@ def verify(artifact: Artifact) -> Artifact:
     config, preprocess = artifact.config, artifact.preprocess
     if not (config and preprocess and preprocess.crop == config.image_size and len(artifact.labels) == config.classes):
         raise DamagedFile(f"{artifact.folder / RECORD}: its config, preprocess and labels do not go together")
+    if artifact.seal != _seal(artifact):
+        raise DamagedFile(f"changed since the export: {artifact.folder / RECORD}", "its own sha256 differs; export it again")
     return artifact
 
 

@@ -16,7 +16,7 @@ import safetensors.numpy
 
 import quantize
 from edgevit import artifact as artifacts
-from edgevit import folder, record
+from edgevit import folder
 from edgevit.artifact import GOLDEN, RECORD, Golden
 from edgevit.errors import BadInput, DamagedFile
 from edgevit.types import Artifact, Outcome, Preprocess, ViTConfig
@@ -37,7 +37,7 @@ def here(tmp_path: Path) -> Path:
         "coreml", "fp32", Outcome.PASS, file=MODEL, labels=("a", "b"), preprocess=Preprocess((8, 8), (8, 8)),
         config=ViTConfig("Pico/8", (8, 8), 8, 64, 4, 2, 128, 2), files=folder.hashes(where), quantization=quantize.get("fp32"),
     )  # fmt: skip
-    record.write(where / RECORD, made)
+    artifacts.write(where, made)
     return where
 
 
@@ -50,7 +50,7 @@ def _refused(here: Path, *words: str) -> None:
 
 
 def _forge(here: Path, **changes: Any) -> None:
-    record.write(here / RECORD, dataclasses.replace(artifacts.read(here), **changes))
+    artifacts.write(here, dataclasses.replace(artifacts.read(here), **changes))
 
 
 def test_a_record_with_two_recipes_is_refused(here: Path) -> None:
@@ -222,6 +222,6 @@ def test_a_pipe_is_no_part_of_an_artifact(here: Path) -> None:
 def test_without_its_golden_batch_an_artifact_is_not_whole(here: Path) -> None:
     written = artifacts.read(here)
     (here / GOLDEN).unlink()
-    record.write(here / RECORD, dataclasses.replace(written, files={k: v for k, v in written.files.items() if k != GOLDEN}))
+    artifacts.write(here, dataclasses.replace(written, files={k: v for k, v in written.files.items() if k != GOLDEN}))
     with pytest.raises(DamagedFile, match="missing from the artifact"):
         artifacts.verify(artifacts.read(here))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
-from edgevit import pipeline, record
+from edgevit import pipeline
 from edgevit.errors import BadInput, DamagedFile
 from edgevit.types import Artifact, Checkpoint, DataChoice, Outcome, TrainConfig, silent
 
@@ -58,7 +59,7 @@ def test_trained_and_exported(run_cli: RunCli, source: Checkpoint, tmp_path: Pat
     assert (four.folder / four.origin).resolve() == source.folder.resolve() and not eight.origin
     assert four.reference_top1 == pytest.approx(source.metrics["val_top1"]), "answers are compared with its origin's"
     assert pipeline.check(four.folder, None, None, "auto", "refuse", silent).agreement == four.agreement
-    record.write(four.folder / "artifact.json", dataclasses.replace(four, origin_sha256="0" * 64))
+    artifacts.write(four.folder, dataclasses.replace(four, origin_sha256="0" * 64))
     with pytest.raises(BadInput, match="is not the origin"):
         pipeline.check(four.folder, None, None, "auto", "refuse", silent)
     learned = checkpoints.read_tensors(made.folder / checkpoints.QUANTIZED)

@@ -11,13 +11,14 @@ import pytest
 import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
-from edgevit import pipeline, record
+from edgevit import pipeline
 from edgevit.folder import written_whole
 from edgevit.types import Artifact, Checkpoint, DataChoice, Delegation, Outcome, TrainConfig, silent
 
 RECIPES = {
     "executorch": ("fp32", "int8", "int8-static", "int4-g32"), "tflite": ("fp32", "int8", "int8-static", "int4-g32"),
     "coreml": ("fp32", "fp16", "int8", "palette4"), "coreml-ios18": ("int4-g32",), "executorch-coreml": ("int4-g32",),
+    "tflite-npu": ("int8-static",),
 }  # fmt: skip
 PAIRS = [pipeline.Pair(t.name, recipe) for t in targets.all_targets() for recipe in RECIPES.get(t.name, list(t.recipes)[-1:])]
 """Every kind of recipe of these targets and the last of the others; tests/test_variants.py makes more of them, slowly."""
@@ -137,7 +138,7 @@ def test_a_wrong_model_fails_its_check(exported: dict[str, Artifact], source: Ch
     (wrong,) = pipeline.export(tmp_path / "other", [pipeline.Pair("tflite", "fp32")], DATA, tmp_path / "out", False, silent)
     assert wrong.outcome is Outcome.PASS
     forged = dataclasses.replace(wrong, checkpoint=str(source.folder), checkpoint_sha256=source.weights_sha256)
-    record.write(wrong.folder / artifacts.RECORD, forged)
+    artifacts.write(wrong.folder, forged)
     checked = pipeline.check(wrong.folder, None, None, "held-out", "refuse", silent)
     assert checked.outcome is Outcome.WRONG_ANSWERS and "answers differ" in checked.reason
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevit.types import Analysis, Artifact, EvalResult, Latency, Outcome, Paired, Profile
+from edgevit.types import Analysis, Artifact, EvalResult, Latency, Outcome, Paired, Profile, Verified
 
 ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "diff", "same", "error", "outside", "run on")
 
@@ -191,3 +191,11 @@ def evaluation(found: EvalResult) -> list[str]:
     named = ", ".join(f"{c.label}: {c.right} of {c.images}" for c in weakest)
     pairs = ", ".join(f"{p.truth} for {p.answer}: {p.images}" for p in found.confused[:FEW])
     return lines + [f"weakest classes: {named}"] * bool(named) + [f"most confused: {pairs}"] * bool(pairs)
+
+
+VERIFIED_COLUMNS = ("artifact", "what", "holds", "found")
+
+
+def verified_rows(found: Verified) -> list[list[str]]:
+    words = {True: "yes", False: "no", None: "unknown"}
+    return [[Path(found.artifact).name, one.what, words[one.holds], one.words] for one in found.looked]

@@ -108,6 +108,27 @@ def check(
 
 
 @command
+def verify(
+    artifacts: Annotated[list[Path], typer.Argument(help="Artifacts, or folders of them.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="Where the checkpoint is now, if it was moved.")] = None,
+    json: Json = False,
+) -> None:
+    """Whether artifacts are still what was made: every hash, the versions here, the golden batch run again, the checkpoint."""
+    from edgevit import pipeline, record
+
+    with console.progress() as progress:
+        found = [pipeline.verify(folder, checkpoint, progress) for folder in pipeline.artifact_folders(artifacts)]
+    if json:
+        console.json([{**record.builtins(one), "holds": one.holds} for one in found])
+    else:
+        console.table("What holds", figures.VERIFIED_COLUMNS, [row for one in found for row in figures.verified_rows(one)])
+        for one in found:
+            console.note(f"{one.artifact}: identity {one.identity[:16]}, as of all that is made of the same by these versions")
+    if not all(one.holds for one in found):
+        raise typer.Exit(1)
+
+
+@command
 def predict(
     model: Annotated[Path, typer.Argument(help="An artifact or a checkpoint.")],
     images: list[Path],

@@ -19,7 +19,7 @@ from edgevit.data.loading import Loader
 from edgevit.errors import BadInput, EdgevitError, NoRuntime, QuantizeFailed
 from edgevit.jobs.answers import BATCH, load, loader, outputs, torch_runner
 from edgevit.jobs.quantize import IMAGES, SEEN
-from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Runner
+from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Repeated, Runner
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -166,6 +166,25 @@ def check(
         result, golden = _compared(artifact, runner, golden, alike, beside, loader(record, data), progress)
         artifacts.write_golden(into, golden)
     return _with_integers(result, artifact, progress)
+
+
+def repeat(artifact: Artifact, progress: Progress) -> Repeated:
+    """The golden batch once more, beside the logits that the artifact holds."""
+    from edgevit.checks.accuracy import relative_error
+
+    assert artifact.config
+    golden = artifacts.read_golden(artifact.folder, artifact.config)
+    if golden.artifact_logits is None:
+        return Repeated(reason="it holds no logits of its own, since nothing ran it when it was made")
+    progress("loading", 0, None)
+    try:
+        runner = load(artifact)
+    except NoRuntime as error:
+        return Repeated(reason=error.message)
+    progress("running", 0, None)
+    answered = runner(golden.images)
+    other = int((answered.argmax(1) != golden.artifact_logits.argmax(1)).sum())
+    return Repeated(relative_error(answered, golden.artifact_logits), other, len(answered))
 
 
 def quantizes(artifact: Artifact) -> bool:

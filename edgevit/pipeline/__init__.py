@@ -9,6 +9,7 @@ from edgevit.pipeline.pairs import Pair, left_out, merged, pairs
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
 from edgevit.pipeline.taught import lost as lost_origin
 from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
+from edgevit.pipeline.verifying import verify
 from edgevit.pipeline.weights import export_weights, import_weights
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "too_little",
     "train",
     "train_best_rate",
+    "verify",
 ]

@@ -15,7 +15,7 @@ from pathlib import Path
 import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
-from edgevit import folder, memory, record
+from edgevit import folder, memory
 from edgevit.cache import Cache
 from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed, StageCrashed
 from edgevit.pipeline import calibrating, reuse, side_by_side, taught
@@ -66,7 +66,7 @@ def export(
         references.mkdir()
         able = any(not targets.missing(targets.get(pair.target)) for pair in wanted)
         origin = taught.origin(source) if any(taught.learned(source, pair.recipe) for pair in wanted) else None
-        stages = reuse.stages(source, data, cache if able else None, progress, calibration, origin)
+        stages = reuse.stages(source, data, cache, progress, calibration, origin) if able else Stages(source, data, None)
         if able and stages.reference(references, progress).reused:
             progress("answers of the checkpoint, unchanged and reused", 1, 1)
         exports = Exports(stages, out, force, references, recipes)
@@ -131,7 +131,7 @@ def _export_one(exports: Exports, pair: Pair, progress: Progress, children: Chil
         targets.require(targets.get(pair.target))
         with folder.written_whole(out / pair.name, artifacts.RECORD, exports.force) as unfinished:
             made = _make(exports, blank, exports.made[pair.recipe], unfinished, progress, children)
-            record.write(unfinished / artifacts.RECORD, made)
+            made = artifacts.write(unfinished, made)
         log.unlink(missing_ok=True)
         return dataclasses.replace(made, folder=out / pair.name)
     except BadInput:
@@ -216,7 +216,9 @@ def _make(
         shutil.copyfile(Path(scratch) / artifacts.GOLDEN, into / artifacts.GOLDEN)
     files = folder.hashes(into, leave_out=(artifacts.RECORD,))
     reused = tuple(name for name, stage in (("convert", done), ("check", checked)) if stage.reused)
-    return delegated(with_result(dataclasses.replace(artifact, files=files, reused=reused), checked.value), target)
+    artifact = dataclasses.replace(artifact, files=files, reused=reused)
+    artifact = dataclasses.replace(artifact, identity=artifacts.identity(artifact, bool(target.varies)))
+    return delegated(with_result(artifact, checked.value), target)
 
 
 def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Target, into: Path) -> Artifact:
@@ -237,6 +239,8 @@ def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Ta
         tolerance=targets.tolerance(target, blank.quantization, blank.merges != stages.source.config.merges),
         labels=stages.source.labels,
         data=stages.data.spec,
+        data_sha256=stages.images,
+        calibration_sha256=stages.seen if blank.calibration else "",
         checkpoint=relative(stages.source.folder, into),
         checkpoint_sha256=stages.source.weights_sha256,
         versions=used(target),

@@ -70,7 +70,7 @@ def _kept(artifact: Artifact, found: Profile) -> None:
         shutil.copytree(artifact.folder, partial, dirs_exist_ok=True)
         record.write(partial / artifacts.PROFILE, found)
         files = folder.hashes(partial, leave_out=(artifacts.RECORD,))
-        record.write(partial / artifacts.RECORD, dataclasses.replace(artifact, files=files))
+        artifacts.write(partial, dataclasses.replace(artifact, files=files))
 
 
 def _bench(folders: list[Path], runs: int, warmup: int, threads: int | None, progress: Progress) -> list[Latency]:

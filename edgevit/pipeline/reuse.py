@@ -136,9 +136,7 @@ def stages(
     calibration: Calibration | None = None,
     origin: Checkpoint | None = None,
 ) -> Stages:
-    """The stages of an export. With a cache the weights and all images are hashed first, the images as they are decoded."""
-    if cache is None:
-        return Stages(source, data, None, calibration=calibration, origin=origin)
+    """The stages of an export. The weights and all images are hashed first, the images as they are decoded."""
     images = stage.run("edgevit.jobs.export:identity", str, progress, checkpoint=source.folder, data=data).value
     seen = ""
     if calibration:

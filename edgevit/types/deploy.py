@@ -68,6 +68,8 @@ class Target:
     """Why `all` does not mean it, and a user must name it; empty where `all` does."""
     merges: bool = True
     """Whether its converter can write a model that merges patches."""
+    varies: str = ""
+    """Why two files of one model differ byte by byte; empty where they do not."""
 
 
 class Outcome(enum.StrEnum):
@@ -173,6 +175,10 @@ class Artifact:
     preprocess: Preprocess | None = None
     labels: tuple[str, ...] = ()
     data: str = ""
+    data_sha256: str = ""
+    """Of the images that it was checked on, as they reach the model, with their names and classes."""
+    calibration_sha256: str = ""
+    """Of those that it was calibrated on, as they reach the model."""
     checkpoint: str = ""
     """Path of the checkpoint, relative to the artifact's folder."""
     checkpoint_sha256: str = ""
@@ -183,6 +189,10 @@ class Artifact:
     """sha256 of every file of the folder but `artifact.json`."""
     versions: dict[str, str] = field(default_factory=dict)
     reused: tuple[str, ...] = ()
+    identity: str = ""
+    """sha256 of what was made: the same for the same checkpoint, calibration, recipe and versions, whenever that is made."""
+    seal: str = ""
+    """sha256 of this record without it."""
     folder: Path = Path()
 
     @property

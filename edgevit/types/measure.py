@@ -58,6 +58,39 @@ class DataChoice:
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """The golden batch of an artifact, run again beside the logits that it holds; `reason` where nothing here runs it."""
+
+    relative_error: float | None = None
+    other: int = 0
+    """Images that get another answer."""
+    images: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One thing that was looked at, and whether it holds: None where that cannot be told here."""
+
+    what: str
+    holds: bool | None
+    words: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Whether an artifact is still what it was when it was made."""
+
+    artifact: str
+    identity: str
+    looked: tuple[Looked, ...]
+
+    @property
+    def holds(self) -> bool:
+        return all(one.holds is not False for one in self.looked)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Images that quantizing may look at: at most `images` of those that `data` means, spread over them."""
 
