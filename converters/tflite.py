@@ -18,7 +18,7 @@ from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.merging import MERGED_BY_PRODUCTS
 from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, SPELT_OUT_NORM
 from converters.rewrite.parts import Authored
-from converters.rewrite.rewriting import rewritten
+from converters.rewrite.rewriting import Rewrite, rewritten
 from edgevit.types import Delegation, Exported, Progress, QuantRecipe, Rewritten
 from edgevit.vit.model import ViT
 from edgevit.vit.static import Rounding, StaticLinear
@@ -50,15 +50,17 @@ def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progres
     return Exported(FILE, delegation, rewrites)
 
 
-def write(model: ViT, recipe: QuantRecipe, images: Tensor, path: Path, progress: Progress) -> tuple[Rewritten, ...]:
+def write(
+    model: ViT, recipe: QuantRecipe, images: Tensor, path: Path, progress: Progress, rewrites: tuple[Rewrite, ...] = REWRITES
+) -> tuple[Rewritten, ...]:
     """Write the file, in two of three steps, and return what was rewritten."""
     progress("converting to TFLite", 0, 3)
-    authored, rewrites = rewritten(model, REWRITES, images)
+    authored, done = rewritten(model, rewrites, images)
     export(dequantized(authored) if recipe.quantizes else authored, path)
     if recipe.quantizes:
         progress("storing the integers", 1, 3)
         integers.store(authored, path, model.entering, _answers(model))
-    return rewrites
+    return done
 
 
 def _answers(model: ViT) -> Rounding | None:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from converters import flatbuffer, integer_graph
+from converters import flatbuffer, integer_graph, tflite
+from converters.rewrite.merging import MERGED_BY_PRODUCTS
 from converters.tflite import FILE, write
 from edgevit.errors import EdgevitError
 from edgevit.types import Delegation, Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
+REWRITES = tuple(rewrite for rewrite in tflite.REWRITES if rewrite is not MERGED_BY_PRODUCTS)
 IMAGES = 64
-"""Of those to calibrate on, from which ranges are taken: with all 500 DeiT-Ti's answers are no better (docs/log.md)."""
+"""Of those to calibrate on, at most: plain kernels take a tenth of a second for each (Ti/16 at 224)."""
 COUNTED = "operators that compute in integers alone; what an NPU takes of them is for its driver to say"
 
 
@@ -24,7 +26,7 @@ def convert(
     path = into / FILE
     if seen is None or model.entering is None:
         raise EdgevitError(f"{recipe.name} has no ranges of activations")
-    rewrites = write(model, recipe, images, path, progress)
+    rewrites = write(model, recipe, images, path, progress, REWRITES)
     progress("computing in integers", 2, 3)
     scale, zero = model.entering.single
     chosen = seen[:: -(-len(seen) // IMAGES)].permute(0, 2, 3, 1)

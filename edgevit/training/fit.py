@@ -17,7 +17,7 @@ from edgevit.data import lasting
 from edgevit.data.augment import AUGMENTS, augment
 from edgevit.data.preprocess import normalise
 from edgevit.errors import BadInput, Diverged
-from edgevit.training import optimiser, run_folder
+from edgevit.training import optimiser, recipe, run_folder
 from edgevit.training.average import Average
 from edgevit.training.images import choose
 from edgevit.training.masked import MaskedPatches
@@ -87,12 +87,21 @@ def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent
         if last and (not watch.rows or watch.rows[-1]["epoch"] < done):
             watch.row(last.metrics)
         if rounds and not resume:  # rounding alone is what training has to better
-            best, so_far = _kept(run, state, checkpoint, {"epoch": 0.0, **_validated(state)}, best, watch)
+            first = {"epoch": 0.0, **_validated(state)}
+            state, checkpoint = _paced(state, checkpoint, first["val_loss"])
+            best, so_far = _kept(run, state, checkpoint, first, best, watch)
         for epoch in range(done + 1, epochs + 1):
             loss = _epoch(state, epoch, _named(progress, so_far))
             metrics = {"epoch": float(epoch), "loss": loss, **_validated(state)}
             best, so_far = _kept(run, state, checkpoint, metrics, best, watch)
     return run_folder.finished(run)
+
+
+def _paced(state: Fit, checkpoint: Checkpoint, loss: float) -> tuple[Fit, Checkpoint]:
+    train = recipe.paced(state.train, checkpoint.config.width, loss)
+    assert checkpoint.train
+    known = dataclasses.replace(checkpoint.train, lr=train.lr)
+    return dataclasses.replace(state, train=train), dataclasses.replace(checkpoint, train=known)
 
 
 def _kept(

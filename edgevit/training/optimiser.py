@@ -20,9 +20,10 @@ UNDECAYED = ("cls_token", "dist_token", "reg_token", "mask_token", "pos_embed", 
 def build(parameters: dict[str, nn.Parameter], train: TrainConfig, depth: int) -> torch.optim.Optimizer:
     """The optimiser of a resolved `train` for those of the named `parameters` that learn; the encoder has `depth` blocks.
 
-    Every group has the `scale` of its learning rate: layer_decay to the power of the number of layers above (arXiv 2106.08254).
+    The rate comes with each step, by `set_rate`. Every group has the `scale` of its own: layer_decay to the power of the number
+    of layers above (arXiv 2106.08254).
     """
-    assert train.lr is not None and train.weight_decay is not None and train.layer_decay is not None
+    assert train.weight_decay is not None and train.layer_decay is not None
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         if parameter.requires_grad:
@@ -30,8 +31,8 @@ def build(parameters: dict[str, nn.Parameter], train: TrainConfig, depth: int) -
             groups.setdefault((scale, train.weight_decay if _decays(name, parameter) else 0.0), []).append(parameter)
     made = [{"params": p, "weight_decay": decay, "scale": scale} for (scale, decay), p in groups.items()]
     if train.optimiser == "sgd":
-        return torch.optim.SGD(made, lr=train.lr, momentum=MOMENTUM, fused=True)
-    return torch.optim.AdamW(made, lr=train.lr, betas=(0.9, 0.999), fused=True)
+        return torch.optim.SGD(made, lr=0.0, momentum=MOMENTUM, fused=True)
+    return torch.optim.AdamW(made, lr=0.0, betas=(0.9, 0.999), fused=True)
 
 
 def layer(name: str, depth: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from typing import Any
 
@@ -18,9 +19,12 @@ SMALL_IMAGE = 64
 MANY_IMAGES = 20_000
 """Photographs from which a model trained from scratch is regularised as DeiT is (arXiv 2012.12877, table 9)."""
 
+PACE = 0.02
+"""Learning rate of training for a recipe, where width and loss are 1."""
+
 
 def resolve(train: TrainConfig, data: Chosen, start: Checkpoint | None = None) -> TrainConfig:
-    """`train` with every open choice made. Equal data and an equal `start` give an equal answer.
+    """`train` with every open choice made but that of `paced`. Equal data and an equal `start` give an equal answer.
 
     Presets: `scratch` trains a new model; `finetune` goes on from a checkpoint by AdamW, lower layers more slowly; `paper`
     fine-tunes as the paper's appendix B.1.1 does; `probe` trains a new head on a frozen encoder; `quantize` lets a checkpoint
@@ -122,11 +126,19 @@ def _probe(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
 
 
 def _quantize(images: int, data: Chosen, shape: ViTConfig) -> dict[str, Any]:
-    """Slowly: it begins near where it is to be, and faster steps of Adam lose more than they find (docs/log.md)."""
+    """Its rate is that of `paced`, once the distance is known that there is to go."""
     return {
-        "lr": 1e-3 / shape.width, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": _augment(data), "largest_batch": 64,
+        "lr": None, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": _augment(data), "largest_batch": 64,
         "epochs": _epochs(images, 60_000, 1, 10),
     }  # fmt: skip
+
+
+def paced(train: TrainConfig, width: int, loss: float) -> TrainConfig:
+    """With a rate for a model that is to better a `loss` of so much.
+
+    Adam's steps are as long as the rate, whatever the gradient: where rounding did little harm, long ones do more (docs/log.md).
+    """
+    return train if train.lr else dataclasses.replace(train, lr=max(PACE / width * math.sqrt(loss), 1e-8))
 
 
 PRESETS = {

@@ -257,7 +257,10 @@ def test_the_dial() -> None:
         undecided = {name for name, value in vars(found).items() if value is None}
         assert not undecided - {"start", "teacher", "precision", "keep_patches", "quantize"}, preset
     learnt = recipe.resolve(TrainConfig("x", start="y", quantize="int4", keep_head=True), _source(8000, 32, True), start)
-    assert (learnt.preset, learnt.lr, learnt.epochs, learnt.layer_decay) == ("quantize", 1e-3 / 192, 7, 1.0)
+    assert (learnt.preset, learnt.lr, learnt.epochs, learnt.layer_decay) == ("quantize", None, 7, 1.0)
+    rates = [recipe.paced(learnt, 192, loss).lr for loss in (0.0, 0.0025, 1.0)]
+    assert rates == [1e-8, pytest.approx(0.02 / 192 / 20), pytest.approx(0.02 / 192)]
+    assert recipe.paced(dataclasses.replace(learnt, lr=0.5), 192, 1.0).lr == 0.5
     paper = recipe.resolve(TrainConfig("x", preset="paper"), _source(80_000, 224, True), start)
     assert (paper.optimiser, paper.weight_decay, paper.batch, paper.label_smoothing) == ("sgd", 0.0, 512, 0.0)
     assert recipe.resolve(TrainConfig("x"), _source(100, 32, True), start).preset == "finetune"
