@@ -22,12 +22,14 @@ from edgevit.vit.static import Rounding
 
 SUMS = ("ADD", "SUB", "MUL", "MEAN", "RSQRT")
 """Computed in int16."""
-PRODUCTS = ("BATCH_MATMUL", "SOFTMAX", "GELU", "CONV_2D")
+PRODUCTS = ("BATCH_MATMUL", "SOFTMAX", "GELU", "TANH")
 """Computed in int8."""
+WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
+"""Computed in int8, with weights that no recipe has rounded: one scale for each output channel."""
 MOVES = ("RESHAPE", "TRANSPOSE", "SLICE", "MAX_POOL_2D", "PAD", "EXPAND_DIMS", "SQUEEZE")
 """Which keep the numbers as they are."""
-PROBABILITIES = (1 / 256, -128)
-"""What a SOFTMAX of int8 gives, by the specification."""
+FIXED = {"SOFTMAX": (1 / 256, -128), "TANH": (1 / 128, 0)}
+"""What these give in int8, by the specification."""
 MARGIN = 1.5
 """Of an int16 beyond what calibration saw: it has bits to spare."""
 MOST = {8: 127, 16: 32767}
@@ -113,26 +115,26 @@ class _Integers:
             if hasattr(operator.builtinOptions, "potScaleInt16"):
                 operator.builtinOptions.potScaleInt16 = False
             self._leaves(operator, 16, self._wide(int(operator.outputs[0])))
-        elif name == "CONV_2D":
-            self._convolution(operator)
+        elif name in WEIGHTED:
+            self._weighted(operator)
         elif name in PRODUCTS:
             operator.inputs = [self._as(int(t), 8) if self._is_float(t) else t for t in operator.inputs]
-            self._leaves(operator, 8, PROBABILITIES if name == "SOFTMAX" else self._narrow(int(operator.outputs[0])))
+            self._leaves(operator, 8, FIXED.get(name) or self._narrow(int(operator.outputs[0])))
         else:
             raise EdgevitError(f"TFLite's {name} has no integers here", "target tflite takes the model with floats between")
 
-    def _convolution(self, operator: Any) -> None:
-        images = self._as(int(operator.inputs[0]), 8)
-        weights = self._content(int(operator.inputs[1]))
-        scale = np.maximum(np.abs(weights).max((1, 2, 3)) / MOST[8], np.finfo(np.float32).tiny)
-        integers = np.rint(weights / scale[:, None, None, None]).astype(np.int8)
-        sums = np.float64(self._numbers(images)[0]) * scale
-        bias = np.rint(self._content(int(operator.inputs[2])) / sums).astype(np.int32)
-        operator.inputs = [
-            images,
-            self._constant(int(operator.inputs[1]), schema.TensorType.INT8, integers, scale),
-            self._constant(int(operator.inputs[2]), schema.TensorType.INT32, bias, sums),
-        ]
+    def _weighted(self, operator: Any) -> None:
+        entering, weights, *bias = (int(t) for t in operator.inputs)
+        floats = self._content(weights)
+        rows = floats.reshape(len(floats), -1)
+        scale = np.maximum(np.abs(rows).max(1) / MOST[8], np.finfo(np.float32).tiny)
+        integers = np.rint(rows / scale[:, None]).astype(np.int8)
+        operator.inputs = [self._as(entering, 8), self._constant(weights, schema.TensorType.INT8, integers, scale)]
+        sums = np.float64(self._numbers(operator.inputs[0])[0]) * scale
+        for tensor in bias:
+            whole = np.rint(self._content(tensor) / sums).astype(np.int32) if tensor >= 0 else None
+            kept = tensor if whole is None else self._constant(tensor, schema.TensorType.INT32, whole, sums)
+            operator.inputs.append(kept)
         self._leaves(operator, 8, self._narrow(int(operator.outputs[0])))
 
     def _any(self, tensor: int) -> int:
@@ -190,7 +192,9 @@ class _Integers:
     def _content(self, tensor: int) -> np.ndarray:
         found = self.graph.tensors[tensor]
         shape = () if found.shape is None else tuple(found.shape)
-        return np.frombuffer(bytes(self.file.buffers[found.buffer].data), np.float32).reshape(shape)
+        if (data := self.file.buffers[found.buffer].data) is None or not len(data):
+            raise EdgevitError("TFLite: an operator takes weights that are computed, which have no integers here")
+        return np.frombuffer(bytes(data), np.float32).reshape(shape)
 
     def _constant(self, tensor: int, kind: int, integers: np.ndarray, scale: np.ndarray, zero: int = 0) -> int:
         made = self._like(tensor, kind, None)

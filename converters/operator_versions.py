@@ -17,7 +17,7 @@ BY_INPUT = {
     "MEAN": {"INT8": 2, "INT16": 3}, "RSQRT": {"INT8": 2, "INT16": 3}, "SOFTMAX": {"INT8": 2, "INT16": 3},
     "BATCH_MATMUL": {"INT8": 2, "INT16": 3}, "CONCATENATION": {"INT8": 2, "INT16": 3}, "TRANSPOSE": {"INT8": 2, "INT16": 5},
     "SLICE": {"INT8": 2, "INT16": 4}, "MAX_POOL_2D": {"INT8": 2, "INT16": 3}, "PAD": {"INT8": 2, "INT16": 3},
-    "GELU": {"INT8": 2}, "CONV_2D": {"INT8": 3}, "DEQUANTIZE": {"INT8": 2},
+    "GELU": {"INT8": 2}, "TANH": {"INT8": 2, "INT16": 3}, "CONV_2D": {"INT8": 3}, "DEQUANTIZE": {"INT8": 2},
 }  # fmt: skip
 TO_INT16 = 2
 """QUANTIZE."""

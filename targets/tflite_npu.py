@@ -7,7 +7,7 @@ from pathlib import Path
 from edgevit.types import Runner, Target
 from targets import tflite
 from targets.tflite import InterpretedRunner
-from targets.tolerances import DYNAMIC
+from targets.tolerances import INTEGERS
 
 TARGET = Target(
     name="tflite-npu",
@@ -15,7 +15,7 @@ TARGET = Target(
     converter="tflite_npu",
     suffix=".tflite",
     runtime="LiteRT interpreter on the CPU",
-    recipes={"int8": DYNAMIC["int8"]},
+    recipes={"int8": INTEGERS},
     activations=("static",),
     needs=tflite.TARGET.needs,
     footprint=tflite.TARGET.footprint,

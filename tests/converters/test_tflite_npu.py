@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 from torch import Tensor
@@ -31,10 +33,14 @@ def images() -> Tensor:
     return torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(1)).clamp(-3, 3)
 
 
-@pytest.fixture(scope="module", params=["Pico/8", "R8+Nano/8"])
+@pytest.fixture(scope="module", params=["Pico/8", "R8+Nano/8", "all"])
 def model(request: pytest.FixtureRequest, images: Tensor) -> ViT:
     torch.manual_seed(0)
-    vit = ViT(config(request.param, (32, 32), 10)).eval().requires_grad_(False)
+    if request.param == "all":  # a Linear of float weights, and a tanh
+        shape = dataclasses.replace(config("Pico/8", (32, 32), 10), depth=2, positions="relative", representation=24)
+    else:
+        shape = config(request.param, (32, 32), 10)
+    vit = ViT(shape).eval().requires_grad_(False)
     for p in vit.parameters():
         p += 0.05 * torch.randn_like(p)
     torch.nn.init.normal_(vit.head.weight)  # type: ignore[arg-type]
@@ -59,21 +65,24 @@ def test_every_operator_computes_in_integers(made: tuple[Exported, Path], model:
     answered = targets.load("tflite-npu", file, 1)(images.numpy())
     assert model.entering
     expected = model(model.entering(images)).numpy()
-    assert np.linalg.norm(answered - expected) < 0.1 * np.linalg.norm(expected)
+    assert np.linalg.norm(answered - expected) < 0.2 * np.linalg.norm(expected)
 
 
 def test_the_integers_of_the_linears_are_those_of_the_target_with_floats(
     made: tuple[Exported, Path], model: ViT, images: Tensor, tmp_path: Path
 ) -> None:
     other = tmp_path / tflite.convert(model, RECIPE, images[:2], tmp_path, silent).file
-    assert _matrices(made[1]) == _matrices(other) and len(_matrices(other)) > 10
+    there, wanted = _matrices(made[1]), _matrices(other)
+    assert not wanted - there and wanted.total() > 10
 
 
-def _matrices(file: Path) -> list[bytes]:
+def _matrices(file: Path) -> Counter[bytes]:
+    """The int8 weights of its Linears."""
     model = flatbuffer_utils.read_model(str(file))
     (graph,) = model.subgraphs
-    linears = [o for o in graph.operators if flatbuffer.builtin(model, o) == 9]
-    return sorted(bytes(model.buffers[graph.tensors[o.inputs[1]].buffer].data) for o in linears)
+    linears = [o for o in graph.operators if flatbuffer.builtin(model, o) == schema.BuiltinOperator.FULLY_CONNECTED]
+    weights = [graph.tensors[o.inputs[1]] for o in linears]
+    return Counter(bytes(model.buffers[w.buffer].data) for w in weights if w.type == schema.TensorType.INT8)
 
 
 def test_what_is_still_in_floats_is_counted_and_named(model: ViT, images: Tensor, tmp_path: Path) -> None:
@@ -112,7 +121,7 @@ def test_scales_for_each_channel_behind_floats_are_a_version_of_their_own(images
 
 def _versions(file: Path) -> dict[str, int]:
     model = flatbuffer_utils.read_model(str(file))
-    known = flatbuffer.names(operator_versions.schema.BuiltinOperator)
+    known = flatbuffer.names(schema.BuiltinOperator)
     return {known[max(code.builtinCode, code.deprecatedBuiltinCode)]: code.version for code in model.operatorCodes}
 
 
