@@ -126,6 +126,7 @@ def test_check_again_gives_the_same(exported: dict[str, Artifact]) -> None:
     before = exported["tflite-int8"]
     after = pipeline.check(before.folder, None, None, "held-out", "refuse", silent)
     assert (after.top1, after.agreement, after.outcome) == (before.top1, before.agreement, before.outcome)
+    assert before.data_sha256 and not after.data_sha256 and not after.seal, "hashes are of what was exported"
 
 
 def test_a_wrong_model_fails_its_check(exported: dict[str, Artifact], source: Checkpoint, tmp_path: Path) -> None:
