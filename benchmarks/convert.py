@@ -51,6 +51,8 @@ def make_ours(model: str, size: Size, name: str, out: Path) -> None:
     import converters
     import quantize
     import targets
+    from converters.order import Order
+    from edgevit.types import Preprocess
     from edgevit.vit.model import ViT
     from quantize.apply import apply
 
@@ -59,7 +61,8 @@ def make_ours(model: str, size: Size, name: str, out: Path) -> None:
     vit = ViT(config(model, size, 1000)).eval().requires_grad_(False)
     vit.head.weight.normal_(std=0.02)  # type: ignore[operator,union-attr]
     apply(vit, quantize.get(recipe), "dynamic" in targets.get(target).activations)
-    made = converters.convert(targets.get(target).converter, vit, quantize.get(recipe), torch.randn(1, 3, *size), out, silent)
+    order = Order(vit, quantize.get(recipe), torch.randn(1, 3, *size), Preprocess(size, size))
+    made = converters.convert(targets.get(target).converter, order, out, silent)
     (out / made.file).rename(out / f"{name}{Path(made.file).suffix}")
     print(f"{made.delegation.subgraphs} subgraph, {made.delegation.inside} nodes inside, {made.delegation.outside} outside")
 

@@ -31,6 +31,8 @@ def convert(args: argparse.Namespace, without: str, into: Path) -> None:
     import converters
     import quantize
     import targets
+    from converters.order import Order
+    from edgevit.types import Preprocess
     from edgevit.vit.model import ViT
     from quantize.apply import apply
 
@@ -41,7 +43,8 @@ def convert(args: argparse.Namespace, without: str, into: Path) -> None:
     vit = ViT(config(args.model, size, 1000)).eval().requires_grad_(False)
     vit.head.weight.normal_(std=0.02)  # type: ignore[operator,union-attr]
     apply(vit, quantize.get(args.recipe), "dynamic" in target.activations)
-    made = converters.convert(target.converter, vit, quantize.get(args.recipe), torch.randn(1, 3, *size), into, silent)
+    order = Order(vit, quantize.get(args.recipe), torch.randn(1, 3, *size), Preprocess(size, size))
+    made = converters.convert(target.converter, order, into, silent)
     found = made.delegation
     print(f"SHARE {found.subgraphs} subgraphs, {found.inside} inside, {found.outside} outside")
 

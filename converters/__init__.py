@@ -6,36 +6,19 @@ The file of a converter is called as the converter, with _ for -.
 from __future__ import annotations
 
 import importlib
-import inspect
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from edgevit.types import Exported, Progress, QuantRecipe
+from edgevit.types import Exported, Progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from edgevit.vit.model import ViT
+    from converters.order import Order
 
 
-def convert(
-    converter: str,
-    model: ViT,
-    recipe: QuantRecipe,
-    images: Tensor,
-    into: Path,
-    progress: Progress,
-    seen: Tensor | None = None,
-) -> Exported:
-    """Write `model`, quantized as `recipe` says, into the folder `into` by the named converter.
-
-    The file computes images (1, 3, S, S) float32 to logits (1, classes). Real `images` (n, 3, S, S) prove its rewrites; `seen`,
-    which were calibrated on, give ranges to a converter that asks for them.
-    """
-    module = file(converter)
-    asked = {"seen": seen} if "seen" in inspect.signature(module.convert).parameters else {}
-    found: Exported = module.convert(model, recipe, images, into, progress, **asked)
+def convert(converter: str, order: Order, into: Path, progress: Progress) -> Exported:
+    """Write what is ordered into the folder `into` by the named converter."""
+    found: Exported = file(converter).convert(order, into, progress)
     return found
 
 

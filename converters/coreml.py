@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor
-
 from converters import mlprogram
+from converters.order import Order
 from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.merging import MERGED_BY_PRODUCTS
-from edgevit.types import Exported, Progress, QuantRecipe
-from edgevit.vit.model import ViT
+from edgevit.types import Exported, Progress
 
 REWRITES = (*CONSTANTS, MERGED_BY_PRODUCTS, SPELT_OUT_GELU, SLICED_ANSWERS)
 
 
-def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
-    return mlprogram.convert(model, recipe, images, into, progress, REWRITES, "iOS17")
+def convert(order: Order, into: Path, progress: Progress) -> Exported:
+    return mlprogram.convert(order, into, progress, REWRITES, "iOS17")

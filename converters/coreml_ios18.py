@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor
-
 from converters import coreml, mlprogram
-from edgevit.types import Exported, Progress, QuantRecipe
-from edgevit.vit.model import ViT
+from converters.order import Order
+from edgevit.types import Exported, Progress
 
 REWRITES = coreml.REWRITES
 
 
-def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
-    return mlprogram.convert(model, recipe, images, into, progress, REWRITES, "iOS18")
+def convert(order: Order, into: Path, progress: Progress) -> Exported:
+    return mlprogram.convert(order, into, progress, REWRITES, "iOS18")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-from torch import Tensor
 
 from converters import static
 from converters.lowering import FILE, lower
+from converters.order import Order
 from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import BATCHED_ATTENTION, KEYS_TURNED_ONCE, LAST_BLOCK_ASKS_LESS, Q_K_V_APART
@@ -16,8 +16,7 @@ from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.merging import MERGED_BY_MAPS
 from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, MAPPED_NORM
 from converters.rewrite.rewriting import rewritten
-from edgevit.types import Exported, Progress, QuantRecipe
-from edgevit.vit.model import ViT
+from edgevit.types import Exported, Progress
 
 REWRITES = (
     *CONSTANTS, MERGED_BY_MAPS, SPELT_OUT_GELU, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION,
@@ -25,8 +24,8 @@ REWRITES = (
 )  # fmt: skip
 
 
-def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
+def convert(order: Order, into: Path, progress: Progress) -> Exported:
     progress("re-authoring", 0, 3)
-    authored, rewrites = rewritten(model, REWRITES, images)
-    computed = static.graph(authored) if recipe.activations == "static" else authored
-    return Exported(FILE, lower(computed, model.config.image_size, XnnpackPartitioner(), "XNNPACK", into, progress), rewrites)
+    authored, rewrites = rewritten(order.model, order.rewrites(REWRITES), order.images)
+    computed = static.graph(authored) if order.recipe.activations == "static" else authored
+    return Exported(FILE, lower(computed, order, XnnpackPartitioner(), "XNNPACK", into, progress), rewrites)

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor
-
+from converters.order import Order
 from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.merging import MERGED_BY_PRODUCTS
 from converters.rewrite.rewriting import rewritten
 from edgevit.lean import COREML_EXTRAS, without
-from edgevit.types import Exported, Progress, QuantRecipe
-from edgevit.vit.model import ViT
+from edgevit.types import Exported, Progress
 
 with without(*(name for name in COREML_EXTRAS if name != "executorch")):
     import coremltools as ct
@@ -28,12 +26,12 @@ with without(*(name for name in COREML_EXTRAS if name != "executorch")):
 REWRITES = (*CONSTANTS, MERGED_BY_PRODUCTS, SPELT_OUT_GELU, SLICED_ANSWERS)
 
 
-def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
+def convert(order: Order, into: Path, progress: Progress) -> Exported:
     progress("re-authoring", 0, 3)
-    authored, rewrites = rewritten(model, REWRITES, images)
+    authored, rewrites = rewritten(order.model, REWRITES, order.images)
     specification = CoreMLBackend.generate_compile_specs(
-        minimum_deployment_target=ct.target.iOS18 if recipe.quantizes else ct.target.iOS17,
-        compute_precision=ct.precision.FLOAT32 if recipe.name == "fp32" else ct.precision.FLOAT16,
+        minimum_deployment_target=ct.target.iOS18 if order.recipe.quantizes else ct.target.iOS17,
+        compute_precision=ct.precision.FLOAT32 if order.recipe.name == "fp32" else ct.precision.FLOAT16,
     )
     partitioner = CoreMLPartitioner(compile_specs=specification)
-    return Exported(FILE, lower(authored, model.config.image_size, partitioner, "Core ML", into, progress), rewrites)
+    return Exported(FILE, lower(authored, order, partitioner, "Core ML", into, progress), rewrites)

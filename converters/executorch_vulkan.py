@@ -9,22 +9,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
-from torch import Tensor
 
 from converters.lowering import FILE, lower
+from converters.order import Order
 from converters.rewrite.activations import TANH_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import BATCHED_ATTENTION, LAST_BLOCK_ASKS_LESS, Q_K_V_APART
 from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.rewriting import rewritten
-from edgevit.types import Exported, Progress, QuantRecipe
-from edgevit.vit.model import ViT
+from edgevit.types import Exported, Progress
 
 REWRITES = (*CONSTANTS, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION, TANH_GELU)
 
 
-def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
+def convert(order: Order, into: Path, progress: Progress) -> Exported:
     progress("re-authoring", 0, 3)
-    authored, rewrites = rewritten(model, REWRITES, images)
-    partitioner = VulkanPartitioner({"force_fp16": recipe.name == "fp16"})
-    return Exported(FILE, lower(authored, model.config.image_size, partitioner, "Vulkan", into, progress), rewrites)
+    authored, rewrites = rewritten(order.model, order.rewrites(REWRITES), order.images)
+    partitioner = VulkanPartitioner({"force_fp16": order.recipe.name == "fp16"})
+    return Exported(FILE, lower(authored, order, partitioner, "Vulkan", into, progress), rewrites)

@@ -10,22 +10,32 @@ import torch
 from executorch.devtools.backend_debug import get_delegation_info
 from executorch.exir import to_edge_transform_and_lower
 from executorch.exir.backend.partitioner import Partitioner
-from torch import nn
+from torch import Tensor, nn
 from torch.fx.traceback import NodeSource
 
+from converters.order import Order
 from edgevit.types import Delegation, Progress
 
 FILE = "model.pte"
 
 
-def lower(
-    model: nn.Module, size: tuple[int, int], partitioner: Partitioner, delegate: str, into: Path, progress: Progress
-) -> Delegation:
-    """Write the program of one image (1, 3, H, W) float32, (H, W) being `size`, to logits (1, classes) to the folder `into`.
+class FromPixels(nn.Module):
+    """`model` for pixels (1, H, W, 3) uint8."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.model(pixels.float().permute(0, 3, 1, 2))
+
+
+def lower(model: nn.Module, order: Order, partitioner: Partitioner, delegate: str, into: Path, progress: Progress) -> Delegation:
+    """Write the program of one image, float32 (1, 3, H, W) or uint8 (1, H, W, 3), to what is ordered, to the folder `into`.
 
     The call of a delegate counts as a node outside of it.
     """
-    exported = torch.export.export(model, (torch.zeros(1, 3, *size),))
+    exported = _exported(model, order)
     progress(f"lowering to {delegate}", 1, 3)
     with _shared_provenance():
         edge = to_edge_transform_and_lower(exported, partitioner=[partitioner])
@@ -34,6 +44,14 @@ def lower(
         (into / FILE).write_bytes(edge.to_executorch().buffer)
     progress("writing the program", 3, 3)
     return Delegation(info.num_delegated_subgraphs, info.num_delegated_nodes, info.num_non_delegated_nodes)
+
+
+def _exported(model: nn.Module, order: Order) -> torch.export.ExportedProgram:
+    height, width = order.model.config.image_size
+    answering = order.answering(model)
+    if order.pixels:
+        return torch.export.export(FromPixels(answering), (torch.zeros(1, height, width, 3, dtype=torch.uint8),))
+    return torch.export.export(answering, (torch.zeros(1, 3, height, width),))
 
 
 @contextlib.contextmanager

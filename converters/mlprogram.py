@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,36 +13,34 @@ import torch
 from torch import Tensor, nn
 
 from converters.linear import dequantized, held
+from converters.order import Order
 from converters.rewrite.channels import Pointwise
 from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite, rewritten
 from edgevit.lean import COREML_EXTRAS, without
 from edgevit.types import Delegation, Exported, Progress, QuantRecipe
-from edgevit.vit.model import ViT
 
 with without(*COREML_EXTRAS):
     import coremltools as ct
 
 FILE = "model.mlpackage"
+SCALE, BIAS = 2 / 255, -1.0
+"""What Core ML makes of a pixel where it takes images: -1 to 1, which float16 holds as well as what is normalised. It has one
+
+scale for all channels, so what each has of its own is folded into the patch embedding.
+"""
 UNKNOWN = Delegation(reason="Core ML chooses the unit for each operation on the device; nothing here can count it")
 
 
-def convert(
-    model: ViT,
-    recipe: QuantRecipe,
-    images: Tensor,
-    into: Path,
-    progress: Progress,
-    rewrites: Sequence[Rewrite],
-    system: str,
-) -> Exported:
-    """Write `model`, rewritten by `rewrites`, for the operating `system` of coremltools' name (iOS17) or later."""
+def convert(order: Order, into: Path, progress: Progress, rewrites: tuple[Rewrite, ...], system: str) -> Exported:
+    """Write the model, rewritten by `rewrites`, for the operating `system` of coremltools' name (iOS17) or later."""
     progress("re-authoring", 0, 3)
-    authored, done = rewritten(model, rewrites, images)
-    stored = _annotated(authored, recipe)
-    exported = torch.export.export(stored, (torch.zeros(1, 3, *model.config.image_size),)).run_decompositions({})
+    authored, done = rewritten(order.model, order.rewrites(rewrites, SCALE, BIAS), order.images)
+    stored = order.answering(_annotated(authored, order.recipe))
+    image = (1, 3, *order.model.config.image_size)
+    exported = torch.export.export(stored, (torch.zeros(image),)).run_decompositions({})
     progress("converting to Core ML", 1, 3)
-    package = _package(exported, recipe, model.config.image_size, system)
+    package = _package(exported, order, image, system)
     progress("storing the package", 2, 3)
     package.save(str(into / FILE))
     settle(into / FILE)
@@ -49,18 +48,28 @@ def convert(
     return Exported(FILE, UNKNOWN, done)
 
 
-def _package(
-    exported: torch.export.ExportedProgram, recipe: QuantRecipe, size: tuple[int, int], system: str
-) -> ct.models.MLModel:
+def _package(exported: torch.export.ExportedProgram, order: Order, image: tuple[int, ...], system: str) -> ct.models.MLModel:
+    if order.pixels:
+        names = ct.ClassifierConfig(classifier_labels(order.labels), "label", "probabilities")
+        pixels, answer = ct.ImageType("image", image, SCALE, [BIAS] * 3), ct.TensorType("probabilities", dtype=np.float32)
+        ends = {"inputs": [pixels], "outputs": [answer], "classifier_config": names}
+    else:
+        tensor, logits = ct.TensorType("images", image, np.float32), ct.TensorType("logits", dtype=np.float32)
+        ends = {"inputs": [tensor], "outputs": [logits]}
     return ct.convert(
         exported,
         convert_to="mlprogram",
         minimum_deployment_target=ct.target[system],
-        compute_precision=ct.precision.FLOAT32 if recipe.name == "fp32" else ct.precision.FLOAT16,
-        inputs=[ct.TensorType("images", (1, 3, *size), np.float32)],
-        outputs=[ct.TensorType("logits", dtype=np.float32)],
+        compute_precision=ct.precision.FLOAT32 if order.recipe.name == "fp32" else ct.precision.FLOAT16,
         skip_model_load=True,
+        **ends,
     )
+
+
+def classifier_labels(labels: Sequence[str]) -> list[str]:
+    """The labels as Core ML has them, each once: it keeps probabilities by name, and would lose one of two that share theirs."""
+    seen = Counter(labels)
+    return [label if seen[label] == 1 else f"{label} (class {number})" for number, label in enumerate(labels)]
 
 
 INTEGERS, PALETTE = 3, 2

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from converters import integers
 from converters.linear import dequantized
+from converters.order import Order
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import BATCHED_ATTENTION, LAST_BLOCK_ASKS_LESS, Q_K_V_APART
 from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.merging import MERGED_BY_PRODUCTS
 from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, SPELT_OUT_NORM
-from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite, rewritten
-from edgevit.types import Delegation, Exported, Progress, QuantRecipe, Rewritten
+from converters.uint8_input import take_pixels
+from edgevit.types import Delegation, Exported, Progress, Rewritten, Size
 from edgevit.vit.model import ViT
 from edgevit.vit.static import Rounding, StaticLinear
 
@@ -28,6 +29,10 @@ REWRITES = (
     *CONSTANTS, MERGED_BY_PRODUCTS, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION, SPELT_OUT_NORM,
     FOLDED_AFFINE, CENTRED_STREAM,
 )  # fmt: skip
+
+
+Ends = tuple[Rounding | None, Rounding | None]
+"""How a file takes its images and gives its answers as int8; None for floats."""
 
 
 class ChannelsLast(nn.Module):
@@ -41,9 +46,11 @@ class ChannelsLast(nn.Module):
         return self.model(images.permute(0, 3, 1, 2))
 
 
-def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
+def convert(order: Order, into: Path, progress: Progress) -> Exported:
     path = into / FILE
-    rewrites = write(model, recipe, images, path, progress)
+    rewrites = write(order, path, progress)
+    if order.pixels:
+        take_pixels(path)
     progress("counting the delegate's share", 2, 3)
     delegation = count_delegation(path)
     progress("counting the delegate's share", 3, 3)
@@ -51,16 +58,24 @@ def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progres
 
 
 def write(
-    model: ViT, recipe: QuantRecipe, images: Tensor, path: Path, progress: Progress, rewrites: tuple[Rewrite, ...] = REWRITES
+    order: Order, path: Path, progress: Progress, rewrites: tuple[Rewrite, ...] = REWRITES, ends: Ends | None = None
 ) -> tuple[Rewritten, ...]:
-    """Write the file, in two of three steps, and return what was rewritten."""
+    """Write the file, in two of three steps, and return what was rewritten.
+
+    The file takes and gives int8 as `ends` say, by default as the recipe does where it has tensors and logits at its ends.
+    """
     progress("converting to TFLite", 0, 3)
-    authored, done = rewritten(model, rewrites, images)
-    export(dequantized(authored) if recipe.quantizes else authored, path)
-    if recipe.quantizes:
+    authored, done = rewritten(order.model, order.rewrites(rewrites), order.images)
+    stored = dequantized(authored) if order.recipe.quantizes else authored
+    export(order.answering(stored), authored.config.image_size, path)
+    if order.recipe.quantizes:
         progress("storing the integers", 1, 3)
-        integers.store(authored, path, model.entering, _answers(model))
+        integers.store(authored, path, *(ends or _ends(order)))
     return done
+
+
+def _ends(order: Order) -> Ends:
+    return (None, None) if order.pixels else (order.model.entering, _answers(order.model))
 
 
 def _answers(model: ViT) -> Rounding | None:
@@ -71,10 +86,9 @@ def _answers(model: ViT) -> Rounding | None:
     return Rounding.between(*(sum(each) / len(each) for each in zip(*ends, strict=True)))
 
 
-def export(model: Authored, path: Path) -> None:
-    """Write the file that takes one image (1, H, W, 3) float32."""
-    height, width = model.config.image_size
-    litert_torch.convert(ChannelsLast(model).eval(), (torch.zeros(1, height, width, 3),)).export(str(path))
+def export(model: nn.Module, size: Size, path: Path) -> None:
+    """Write the file that takes one image (1, H, W, 3) float32 of `size` (height, width)."""
+    litert_torch.convert(ChannelsLast(model).eval(), (torch.zeros(1, *size, 3),)).export(str(path))
 
 
 def store(path: Path, recipe: recipe_manager.RecipeManager) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ai_edge_quantizer import algorithm_manager, qtyping, recipe_manager
-from torch import Tensor
 
 from converters.flatbuffer import nodes
 from converters.gpu_rules import judged
+from converters.order import Order
 from converters.products import lift_products
 from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
@@ -18,8 +18,8 @@ from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, MAPPED_NORM
 from converters.rewrite.rank4 import CONVOLVED_MAPS, RANK_4
 from converters.rewrite.rewriting import rewritten
 from converters.tflite import FILE, export, store
-from edgevit.types import Exported, Progress, QuantRecipe
-from edgevit.vit.model import ViT
+from converters.uint8_input import take_pixels
+from edgevit.types import Exported, Progress
 
 REWRITES = (
     *CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, MAPPED_NORM,
@@ -27,14 +27,16 @@ REWRITES = (
 )  # fmt: skip
 
 
-def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
+def convert(order: Order, into: Path, progress: Progress) -> Exported:
     path = into / FILE
     progress("re-authoring", 0, 3)
-    authored, rewrites = rewritten(model, REWRITES, images)
+    authored, rewrites = rewritten(order.model, order.rewrites(REWRITES), order.images)
     progress("converting to TFLite", 1, 3)
-    export(authored, path)
+    export(order.answering(authored), authored.config.image_size, path)
     lift_products(path)
-    if recipe.name == "fp16":
+    if order.pixels:
+        take_pixels(path)
+    if order.recipe.name == "fp16":
         progress("storing halves", 2, 3)
         _store_halves(path)
     delegation = judged(nodes(path))

@@ -69,7 +69,7 @@ def identity(artifact: Artifact, varies: bool) -> str:
     files = {name: digest for name, digest in artifact.files.items() if name not in measured}
     if varies:
         files = {name: digest for name, digest in files.items() if name.partition("/")[0] != artifact.file}
-    made = (artifact.target, artifact.quantization, artifact.config, artifact.preprocess, artifact.labels)
+    made = (artifact.target, artifact.input, artifact.quantization, artifact.config, artifact.preprocess, artifact.labels)
     return _digest([*made, artifact.checkpoint_sha256, artifact.calibration_sha256, files, artifact.versions])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ TARGET = Target(
     runtime="Core ML" if sys.platform == "darwin" else "evaluator of the package (no Core ML)",
     recipes={"fp32": FP32, "fp16": FP16, **{form: WEIGHTS[form] for form in ("int8", *PALETTES)}},
     activations=(),
+    pixels_outside=0,
     needs=(Library("coremltools", "coreml"), Library("torchao", "coreml")),
     footprint=Footprint(460 << 20, 5.1),
     not_here="" if sys.platform == "darwin" else "Core ML runs on Apple's systems only",
@@ -25,7 +27,7 @@ TARGET = Target(
 
 
 class CoremlRunner:
-    """A package loaded by Core ML on a Mac. It takes one image at a time."""
+    """A package loaded by Core ML on a Mac. It takes one image at a time, or pixels where it is a classifier of images."""
 
     where = "host"
     threads = None
@@ -34,10 +36,27 @@ class CoremlRunner:
         import coremltools
 
         self._model = coremltools.models.MLModel(str(file))
+        self._file = file
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        answers = [self._model.predict({"images": images[i : i + 1]})["logits"] for i in range(len(images))]
-        return np.concatenate(answers).astype(np.float32)
+        return np.concatenate([self._pixels(image) if image.dtype == np.uint8 else self._one(image) for image in images])
+
+    def _one(self, image: np.ndarray) -> np.ndarray:
+        return self._model.predict({"images": image[None]})["logits"].astype(np.float32)
+
+    def _pixels(self, image: np.ndarray) -> np.ndarray:
+        from PIL import Image
+
+        answered = self._model.predict({"image": Image.fromarray(image)})
+        (probabilities,) = (value for value in answered.values() if isinstance(value, dict))
+        return np.array([[probabilities[label] for label in self._labels]], np.float32)
+
+    @cached_property
+    def _labels(self) -> list[str]:
+        from targets.mil import package
+        from targets.mil.program import class_labels
+
+        return class_labels(package.read(self._file))
 
 
 def load(file: Path, threads: int | None) -> Runner:

@@ -23,6 +23,7 @@ TARGET = Target(
     footprint=Footprint(540 << 20, 5.3),
     max_subgraphs=1,
     max_outside=1,  # the call of the delegate itself
+    pixels_outside=1,  # the cast of pixels to floats
 )
 
 

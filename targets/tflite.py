@@ -28,13 +28,14 @@ TARGET = Target(
     footprint=Footprint(690 << 20, 6.1),
     max_subgraphs=1,
     max_outside=0,
+    pixels_outside=0,
 )
 
 
 class LitertRunner:
     """A loaded model. It takes one image at a time. The file takes (1, H, W, 3), or (1, 3, H, W) where another tool made it.
 
-    Floats go in and come out, whatever the file takes and gives.
+    Floats go in and come out, whatever the file takes and gives; where it takes uint8, pixels (N, H, W, 3) go in as they are.
     """
 
     where = "host"
@@ -55,7 +56,7 @@ class LitertRunner:
         return np.concatenate([self._one(images[i : i + 1]) for i in range(len(images))])
 
     def _one(self, image: np.ndarray) -> np.ndarray:
-        image = channels_last(image) if self._channels_last else image
+        image = channels_last(image) if self._channels_last and image.dtype != np.uint8 else image
         if self._entering:
             scale, zero = self._entering
             image = (np.round(image / scale) + zero).clip(-128, 127).astype(np.int8)

@@ -20,6 +20,7 @@ TARGET = Target(
     needs=tflite.TARGET.needs,
     footprint=tflite.TARGET.footprint,
     max_outside=0,
+    pixels_outside=0,
     not_here="an NPU is not here, and a figure of this machine's CPU would say nothing of it",
     merges=False,
 )

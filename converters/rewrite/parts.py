@@ -60,11 +60,15 @@ class Answers(nn.Module):
 
 
 class Authored(nn.Module):
-    """One image (1, 3, H, W) to logits (1, classes). It takes `vit` over: rewrites change its modules in place."""
+    """One image (1, 3, H, W) to logits (1, classes). It takes `vit` over: rewrites change its modules in place.
+
+    `given` makes of a normalised image what the model takes: the image itself, unless a rewrite says otherwise.
+    """
 
     def __init__(self, vit: ViT) -> None:
         super().__init__()
         self.config = vit.config
+        self.given: Callable[[Tensor], Tensor] = _as_it_is
         self.patches: nn.Module = vit.patch_embed
         self.tokens: nn.Module = Tokens(vit)
         merging = dict(vit.merging.items())
@@ -88,6 +92,10 @@ class Authored(nn.Module):
 
     def encoders(self) -> list[Encoder]:
         return [block for block in self.blocks if isinstance(block, Encoder)]
+
+
+def _as_it_is(images: Tensor) -> Tensor:
+    return images
 
 
 def constant(tensor: Tensor | None) -> nn.Parameter | None:

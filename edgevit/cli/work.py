@@ -28,6 +28,10 @@ def export(
         list[float],
         typer.Option("--keep-patches", help="Share of the patches that are left after merging, 0.25 to 1; may be repeated."),
     ] = [1.0],  # noqa: B006
+    input: Annotated[
+        list[str],
+        typer.Option("--input", help="tensor: the app normalises, logits come out. pixels: uint8 in, probabilities out."),
+    ] = ["tensor"],  # noqa: B006
     data: Data = None,
     split: Split = "auto",
     on_bad_image: OnBad = "refuse",
@@ -52,6 +56,7 @@ def export(
 
     source = checkpoints.read(checkpoint)
     wanted = pipeline.merged(pipeline.pairs(target, recipe, source.config), source.config, keep_patches)
+    wanted = pipeline.taking(wanted, input)
     choice = pipeline.choose_data(source, data, split, on_bad_image)
     for place in pipeline.left_out(target):
         console.note(f"all leaves {place.name} out: {place.by_name_only}; --target {place.name} makes it")

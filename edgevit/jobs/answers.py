@@ -12,8 +12,9 @@ from edgevit import artifact as artifacts
 from edgevit.data import lasting, open_source, unlabelled
 from edgevit.data.dataset import Dataset
 from edgevit.data.loading import Loader
+from edgevit.data.preprocess import denormalise
 from edgevit.errors import BadInput, EdgevitError, LoadFailed, NoRuntime, NotInstalled
-from edgevit.types import Artifact, Checkpoint, DataChoice, Progress, Runner, TrainConfig
+from edgevit.types import Artifact, Checkpoint, DataChoice, Input, Preprocess, Progress, Runner, TrainConfig
 
 if TYPE_CHECKING:
     from edgevit.vit.model import ViT
@@ -78,13 +79,44 @@ def load(artifact: Artifact, threads: int | None = None) -> Runner:
     import targets
 
     try:
-        return targets.load(artifact.target, artifacts.model_file(artifact), threads)
+        runner = targets.load(artifact.target, artifacts.model_file(artifact), threads)
     except (NotInstalled, NoRuntime):
         raise
     except EdgevitError as error:  # of the file, which an export has just made: a stage that failed, and no misuse
         raise LoadFailed(error.message, error.hint) from error
     except Exception as error:
         raise LoadFailed(f"{type(error).__name__}: {error}") from error
+    assert artifact.preprocess
+    return FromPixels(runner, artifact.preprocess) if artifact.input is Input.PIXELS else runner
+
+
+LEAST = float(np.finfo(np.float32).tiny)
+"""A probability that is nothing, so that it has a logarithm."""
+
+
+class FromPixels:
+    """A runner of pixels and probabilities, called as the others are: its logits are the logarithms of what it gives."""
+
+    def __init__(self, runner: Runner, preprocess: Preprocess) -> None:
+        self.runner, self.preprocess = runner, preprocess
+        self.where, self.threads = runner.where, runner.threads
+
+    def pixels(self, images: np.ndarray) -> np.ndarray:
+        """Normalised images (N, 3, H, W) as the pixels that they were, uint8 (N, H, W, 3)."""
+        return denormalise(images, self.preprocess)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.log(np.maximum(self.runner(self.pixels(images)), LEAST))
+        return found
+
+
+def given(artifact: Artifact, logits: np.ndarray) -> np.ndarray:
+    """What the artifact's file gives where these are its logits (N, classes): its errors are counted in that."""
+    if artifact.input is Input.TENSOR:
+        return logits
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    found: np.ndarray = powers / powers.sum(1, keepdims=True)
+    return found
 
 
 class _TorchRunner:

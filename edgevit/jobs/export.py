@@ -17,7 +17,7 @@ from edgevit import checkpoint as checkpoints
 from edgevit.artifact import Golden
 from edgevit.data.loading import Loader
 from edgevit.errors import BadInput, EdgevitError, NoRuntime, QuantizeFailed
-from edgevit.jobs.answers import BATCH, load, loader, outputs, torch_runner
+from edgevit.jobs.answers import BATCH, given, load, loader, outputs, torch_runner
 from edgevit.jobs.quantize import IMAGES, SEEN
 from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Repeated, Runner
 
@@ -100,6 +100,7 @@ def convert(
 
     import converters
     import targets
+    from converters.order import Order
     from edgevit.vit.model import merged
 
     record, model = checkpoints.load(checkpoint)
@@ -111,7 +112,8 @@ def convert(
     progress("converting", 0, None)
     assert artifact.quantization
     seen = _seen(quantized.with_name(SEEN)) if quantized else None
-    made = converters.convert(place.converter, model, artifact.quantization, images, into, progress, seen)
+    order = Order(model, artifact.quantization, images, record.preprocess, record.labels, artifact.input, seen)
+    made = converters.convert(place.converter, order, into, progress)
     counted = targets.delegation(artifact.target, into / made.file)
     return dataclasses.replace(made, delegation=counted) if counted else made
 
@@ -184,7 +186,8 @@ def repeat(artifact: Artifact, progress: Progress) -> Repeated:
     progress("running", 0, None)
     answered = runner(golden.images)
     other = int((answered.argmax(1) != golden.artifact_logits.argmax(1)).sum())
-    return Repeated(relative_error(answered, golden.artifact_logits), other, len(answered))
+    apart = relative_error(given(artifact, answered), given(artifact, golden.artifact_logits))
+    return Repeated(apart, other, len(answered))
 
 
 def quantizes(artifact: Artifact) -> bool:
@@ -225,9 +228,9 @@ def _compared(
     if not np.array_equal(classes, expected["classes"]):
         raise BadInput(f"the images of {artifact.data} changed while they were read")
     assert artifact.tolerance
-    error = relative_error(answered, alike)
+    error = relative_error(given(artifact, answered), given(artifact, alike))
     result = compare(logits, expected["logits"], classes, error, artifact.tolerance, runner.where, artifact.labels)
-    cost = relative_error(answered, golden.logits) if quantizes(artifact) else None
+    cost = relative_error(given(artifact, answered), given(artifact, golden.logits)) if quantizes(artifact) else None
     result = dataclasses.replace(result, quantization_error=cost, skipped=tuple(sorted(chosen.skipped)), split=chosen.split)
     return result, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32))
 

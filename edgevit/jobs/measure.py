@@ -10,14 +10,14 @@ import numpy as np
 
 from edgevit import artifact as artifacts
 from edgevit.errors import NoRuntime
-from edgevit.jobs.answers import load
+from edgevit.jobs.answers import FromPixels, load
 from edgevit.types import Artifact, Latency, Profile, Progress, Runner
 from edgevit.versions import machine
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A runner that has answered once, and the image (1, 3, H, W) that it is timed on."""
+    """A runner that has answered once, and the image (1, 3, H, W) that it is timed on, or pixels (1, H, W, 3)."""
 
     runner: Runner
     image: np.ndarray
@@ -78,7 +78,8 @@ def _not_here(artifact: Artifact) -> str:
 def _ready(artifact: Artifact, threads: int) -> Ready:
     artifacts.verify(artifact)
     assert artifact.config
-    found = Ready(load(artifact, threads), artifacts.read_golden(artifact.folder, artifact.config).images[:1])
+    runner, image = load(artifact, threads), artifacts.read_golden(artifact.folder, artifact.config).images[:1]
+    found = Ready(runner.runner, runner.pixels(image)) if isinstance(runner, FromPixels) else Ready(runner, image)
     found.runner(found.image)
     return found
 

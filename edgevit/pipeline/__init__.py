@@ -5,7 +5,7 @@ from edgevit.pipeline.export import export, too_little
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
 from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, profile, report
 from edgevit.pipeline.mixing import analyse, budget
-from edgevit.pipeline.pairs import Pair, left_out, merged, pairs
+from edgevit.pipeline.pairs import Pair, left_out, merged, pairs, taking
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
 from edgevit.pipeline.taught import lost as lost_origin
 from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
@@ -44,6 +44,7 @@ __all__ = [
     "report",
     "resume",
     "settings",
+    "taking",
     "too_little",
     "train",
     "train_best_rate",

@@ -30,6 +30,7 @@ from edgevit.types import (
     DataChoice,
     Delegation,
     Exported,
+    Input,
     Outcome,
     Progress,
     QuantRecipe,
@@ -157,6 +158,7 @@ def _blank(exports: Exports, pair: Pair) -> Artifact:
         Outcome.PASS,
         quantization=recipe,
         calibration=seen,
+        input=pair.input,
         config=config,
         preprocess=source.preprocess,
         origin=relative(origin.folder, exports.out / pair.name) if origin else "",
@@ -261,18 +263,20 @@ def with_result(artifact: Artifact, result: CheckResult) -> Artifact:
 
 def delegated(artifact: Artifact, target: Target) -> Artifact:
     """The record with what the back end left outside, where that is too much: UNDELEGATED if nothing else is known as wrong."""
-    broken = too_little(artifact.delegation, target)
+    broken = too_little(artifact.delegation, target, artifact.input is Input.PIXELS)
     if not broken:
         return artifact
     outcome = Outcome.UNDELEGATED if artifact.outcome in (Outcome.PASS, Outcome.UNCHECKED) else artifact.outcome
     return dataclasses.replace(artifact, outcome=outcome, reason="; ".join(filter(None, [artifact.reason, broken])))
 
 
-def too_little(delegation: Delegation, target: Target) -> str:
+def too_little(delegation: Delegation, target: Target, pixels: bool = False) -> str:
     """What a delegation breaks of the target's limits, in words; empty where it holds or cannot be counted."""
+    more = (target.pixels_outside or 0) if pixels else 0
+    outside = None if target.max_outside is None else target.max_outside + more
     limits = (
         (delegation.subgraphs, target.max_subgraphs, "delegated subgraphs"),
-        (delegation.outside, target.max_outside, "nodes outside the delegate"),
+        (delegation.outside, outside, "nodes outside the delegate"),
     )
     over = [f"{n} {what}, at most {most}" for n, most, what in limits if n is not None and most is not None and n > most]
     if delegation.subgraphs == 0:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import quantize
 import targets
 from edgevit.errors import BadInput
-from edgevit.types import Merge, QuantRecipe, Target, ViTConfig, artifact_name
+from edgevit.types import Input, Merge, QuantRecipe, Target, ViTConfig, artifact_name
 from edgevit.vit import config as shapes
 
 
@@ -22,6 +22,7 @@ class Pair:
     """A name that decodes, or a file of the user's own."""
     merges: tuple[Merge, ...] | None = None
     """Of patches; None: those of the checkpoint."""
+    input: Input = Input.TENSOR
 
     @property
     def quantization(self) -> QuantRecipe:
@@ -29,7 +30,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        return artifact_name(self.target, self.quantization.name, self.merges or ())
+        return artifact_name(self.target, self.quantization.name, self.merges or (), self.input)
 
     def of(self, config: ViTConfig) -> Pair:
         """The same with the merges of a checkpoint where it says none. Raises BadInput where target or recipe are not for it."""
@@ -71,6 +72,19 @@ def merged(wanted: list[Pair], config: ViTConfig, keeps: list[float]) -> list[Pa
     """Each of `wanted` for each share of the patches that is kept. Raises BadInput where the model or a target cannot do so."""
     each = [shapes.merges(config, keep) or None for keep in dict.fromkeys(keeps)]
     return [dataclasses.replace(pair, merges=merges).of(config) for merges in each for pair in wanted]
+
+
+def taking(wanted: list[Pair], names: list[str]) -> list[Pair]:
+    """Each of `wanted` for each kind of input. Raises BadInput for an unknown one, and where a target cannot take pixels."""
+    for name in names:
+        if name not in list(Input):
+            raise BadInput(f"unknown --input: {name[:40]}", f"known: {', '.join(Input)}")
+    kinds = [Input(name) for name in dict.fromkeys(names)]
+    unable = {pair.target for pair in wanted if targets.get(pair.target).pixels_outside is None}
+    if Input.PIXELS in kinds and unable:
+        able = ", ".join(target.name for target in targets.all_targets() if target.pixels_outside is not None)
+        raise BadInput(f"{', '.join(sorted(unable))} cannot take pixels", f"these can: {able}")
+    return [dataclasses.replace(pair, input=kind) for kind in kinds for pair in wanted]
 
 
 def left_out(target_names: list[str]) -> list[Target]:

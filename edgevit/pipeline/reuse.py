@@ -93,7 +93,14 @@ class Stages:
         target = targets.get(artifact.target)
         libraries = _here("torch", *IMAGES, *(library.module for library in target.needs))
         recipe = artifact.quantization
-        return {"weights": self.weights, "target": target, "recipe": recipe, "merges": artifact.merges, **libraries}
+        return {
+            "weights": self.weights,
+            "target": target,
+            "recipe": recipe,
+            "merges": artifact.merges,
+            "input": artifact.input,
+            **libraries,
+        }
 
     def _run(
         self,

@@ -11,6 +11,17 @@ from edgevit.types.model import Merge, Preprocess, ViTConfig
 from edgevit.types.quant import QuantRecipe
 
 
+class Input(enum.StrEnum):
+    """What an exported file takes of an image.
+
+    TENSOR: float32, normalised by the app, and logits come out. PIXELS: uint8 RGB as they are; they are normalised inside, and
+    probabilities come out.
+    """
+
+    TENSOR = "tensor"
+    PIXELS = "pixels"
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """How far an artifact may be from its checkpoint.
@@ -68,6 +79,8 @@ class Target:
     """Why `all` does not mean it, and a user must name it; empty where `all` does."""
     merges: bool = True
     """Whether its converter can write a model that merges patches."""
+    pixels_outside: int | None = None
+    """Most nodes more that are outside the delegates where pixels go in; None where its converter cannot write such a file."""
     varies: str = ""
     """Why two files of one model differ byte by byte; empty where they do not."""
 
@@ -121,9 +134,10 @@ class Rewritten:
     float32: float
 
 
-def artifact_name(target: str, recipe: str, merges: tuple[Merge, ...]) -> str:
-    """What an artifact and its folder are called: with the patches that are left, where some are merged."""
-    return "-".join([target, recipe, *(f"{merge.patches}patches" for merge in merges[-1:])])
+def artifact_name(target: str, recipe: str, merges: tuple[Merge, ...], input: Input = Input.TENSOR) -> str:
+    """What an artifact and its folder are called: with the patches that are left, where some are merged; and what it takes."""
+    patches = [f"{merge.patches}patches" for merge in merges[-1:]]
+    return "-".join([target, recipe, *patches, *([input.value] if input is not Input.TENSOR else [])])
 
 
 @dataclass(frozen=True)
@@ -164,6 +178,8 @@ class Artifact:
     runtime: str = ""
     machine: str = ""
     """Where it was checked."""
+    input: Input = Input.TENSOR
+    """What the file takes and gives. Where it gives probabilities, relative errors are of those."""
     rewrites: tuple[Rewritten, ...] = ()
     """How the checkpoint's model was rewritten for the back end, in order, each with its proof."""
     tolerance: Tolerance | None = None
@@ -197,7 +213,7 @@ class Artifact:
 
     @property
     def name(self) -> str:
-        return artifact_name(self.target, self.recipe, self.merges)
+        return artifact_name(self.target, self.recipe, self.merges, self.input)
 
     @property
     def merges(self) -> tuple[Merge, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +35,13 @@ class Evaluator:
             raise DamagedFile(f"its output is {self._program.logits.shape}, not logits (1, classes): {path}")
         self._batched = torch.vmap(self._program.evaluate, chunk_size=_chunk(self._program))
 
-    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Images (N, 3, H, W) float32, preprocessed, to logits (N, classes) float32. Raises BadInput."""
+    def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Images (N, 3, H, W) float32, preprocessed, to logits (N, classes) float32. Raises BadInput.
+
+        Of a package that takes images: uint8 (N, H, W, 3) to probabilities.
+        """
+        if self._program.pixels:
+            images = images.transpose(0, 3, 1, 2)
         size = self._program.image.shape[1:]
         if images.ndim != 4 or images.shape[1:] != size:
             wanted = ", ".join(map(str, size))

@@ -21,6 +21,9 @@ ARRAYS = {
     proto.FeatureTypes_pb2.ArrayFeatureType.FLOAT32: "fp32",
 }
 """Types of arrays in the description of a model, by the name that MIL gives them."""
+RGB = proto.FeatureTypes_pb2.ImageFeatureType.ColorSpace.RGB
+CLASSIFY = "classify"
+"""The last operation of a classifier: probabilities to the likeliest label, and to a dictionary of them by label."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """What turns an image into logits: both as the program declares them, constants by their place, and steps."""
+    """What turns an image into logits: both as the program declares them, constants by their place, and steps.
+
+    Of a classifier they are probabilities, as they are before they get labels. `pixels`: the image is one of Core ML's, RGB.
+    """
 
     package: Path
     image: Slot
     logits: Slot
     constants: dict[int, Value] = field(repr=False)
     steps: tuple[Step, ...]
+    pixels: bool = False
 
     def evaluate(self, image: Tensor) -> Tensor:
         """Take every step for one image, of the shape that `image` says. Raises EdgevitError."""
@@ -94,17 +101,21 @@ def program(package: Package) -> Program:
     """
     _refuse_unknown(package)
     description, main = package.spec.description, package.main
-    image = _signature(package, "input", description.input, list(main.inputs.values()))
-    logits = _signature(package, "output", description.output, main.outputs)
+    pixels = [feature.type.WhichOneof("Type") for feature in description.input] == ["imageType"]
+    if pixels:
+        image = _picture(package, description.input[0].type.imageType, list(main.inputs.values()))
+    else:
+        image = _signature(package, "input", description.input, list(main.inputs.values()))
+    logits = _probabilities(package) or _signature(package, "output", description.output, main.outputs)
     constants, steps = _folded(package)
     needed = {logits.place}.union(*(step.reads for step in steps))
     constants = {place: value for place, value in constants.items() if place in needed}
-    return Program(package.folder, image, logits, constants, _released(steps, keep=constants.keys() | {logits.place}))
+    return Program(package.folder, image, logits, constants, _released(steps, keep=constants.keys() | {logits.place}), pixels)
 
 
 def _refuse_unknown(package: Package) -> None:
     for operation in package.operations:
-        if operation.type != "const" and operation.type not in OPERATIONS:
+        if operation.type not in ("const", CLASSIFY) and operation.type not in OPERATIONS:
             name = operation.outputs[0].name if operation.outputs else "no output"
             raise EdgevitError(
                 f"no evaluation of the Core ML operation {operation.type} ({name}) in {package.folder}",
@@ -126,11 +137,38 @@ def _signature(package: Package, role: str, features: Any, variables: list[Any])
     return slot
 
 
+def _picture(package: Package, feature: Any, variables: list[Any]) -> Slot:
+    """The one input of a program that takes RGB images (1, 3, H, W) of one size."""
+    slots = [_slot(variable) for variable in variables]
+    shape = (1, 3, feature.height, feature.width)
+    if [slot.shape for slot in slots] != [shape] or feature.colorSpace != RGB or feature.WhichOneof("SizeFlexibility"):
+        raise DamagedFile(f"the input is no RGB image of one size {feature.width} x {feature.height}: {package.folder}")
+    return slots[0]
+
+
+def _probabilities(package: Package) -> Slot | None:
+    """What a classifier gives labels to (1, classes); None where the program is none."""
+    operations = package.main.operations
+    if not operations or operations[-1].op_type != CLASSIFY:
+        return None
+    slot, labels = _slot(operations[-1].inputs["probabilities"]), class_labels(package)
+    if slot.shape != (1, len(labels)):
+        raise DamagedFile(f"{len(labels)} labels for probabilities {slot.shape}: {package.folder}")
+    return slot
+
+
+def class_labels(package: Package) -> list[str]:
+    """What a classifier calls its classes, in order."""
+    return [str(label) for label in package.main.operations[-1].inputs["classes"].val]
+
+
 def _folded(package: Package) -> tuple[dict[int, Value], list[Step]]:
     """All constants, those among them that are computed from others too, and the steps that remain."""
     constants: dict[int, Value] = {}
     steps = []
     for operation in package.main.operations:
+        if operation.op_type == CLASSIFY or types.is_list(operation.outputs[0].sym_type):  # the list of its labels
+            continue
         step = _step(operation)
         if operation.op_type == "const":
             constants[step.outputs[0].place] = constant(operation.outputs[0].val, step.outputs[0].kind)

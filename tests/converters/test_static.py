@@ -15,9 +15,10 @@ import quantize
 from converters import flatbuffer, static, tflite
 from converters.executorch import REWRITES
 from converters.linear import statics
+from converters.order import Order
 from converters.rewrite.rewriting import rewritten
 from edgevit.errors import EdgevitError
-from edgevit.types import silent
+from edgevit.types import Preprocess, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 from edgevit.vit.static import Rounding
@@ -57,7 +58,7 @@ def test_executorch_is_told_the_ranges_and_integers_of_the_recipe(model: ViT, im
 
 
 def convert(model: ViT, images: Tensor, into: Path) -> Path:
-    return into / tflite.convert(model, RECIPE, images[:2], into, silent).file
+    return into / tflite.convert(Order(model, RECIPE, images[:2], Preprocess((32, 32), (32, 32))), into, silent).file
 
 
 @torch.no_grad()

@@ -18,8 +18,9 @@ import converters
 import quantize
 import targets
 from converters import flatbuffer, integer_graph, operator_versions, tflite, tflite_npu
+from converters.order import Order
 from edgevit.errors import BadInput, EdgevitError
-from edgevit.types import Exported, silent
+from edgevit.types import Exported, Preprocess, QuantRecipe, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 from edgevit.vit.static import Rounding
@@ -49,10 +50,15 @@ def model(request: pytest.FixtureRequest, images: Tensor) -> ViT:
     return vit
 
 
+def ordered(vit: ViT, images: Tensor, seen: Tensor | None = None, recipe: QuantRecipe = RECIPE) -> Order:
+    size = vit.config.image_size
+    return Order(vit, recipe, images[:2], Preprocess(size, size), seen=seen)
+
+
 @pytest.fixture(scope="module")
 def made(model: ViT, images: Tensor, tmp_path_factory: pytest.TempPathFactory) -> tuple[Exported, Path]:
     into = tmp_path_factory.mktemp("npu")
-    exported = converters.convert("tflite-npu", model, RECIPE, images[:2], into, silent, images)
+    exported = converters.convert("tflite-npu", ordered(model, images, images), into, silent)
     return exported, into / exported.file
 
 
@@ -71,7 +77,7 @@ def test_every_operator_computes_in_integers(made: tuple[Exported, Path], model:
 def test_the_integers_of_the_linears_are_those_of_the_target_with_floats(
     made: tuple[Exported, Path], model: ViT, images: Tensor, tmp_path: Path
 ) -> None:
-    other = tmp_path / tflite.convert(model, RECIPE, images[:2], tmp_path, silent).file
+    other = tmp_path / tflite.convert(ordered(model, images), tmp_path, silent).file
     there, wanted = _matrices(made[1]), _matrices(other)
     assert not wanted - there and wanted.total() > 10
 
@@ -86,7 +92,7 @@ def _matrices(file: Path) -> Counter[bytes]:
 
 
 def test_what_is_still_in_floats_is_counted_and_named(model: ViT, images: Tensor, tmp_path: Path) -> None:
-    counted = tflite_npu.counted(tmp_path / tflite.convert(model, RECIPE, images[:2], tmp_path, silent).file)
+    counted = tflite_npu.counted(tmp_path / tflite.convert(ordered(model, images), tmp_path, silent).file)
     assert counted.outside and counted.inside and "RSQRT" in counted.reason
 
 
@@ -95,12 +101,12 @@ def test_an_operator_without_integers_is_named(
 ) -> None:
     monkeypatch.setattr(integer_graph, "SUMS", ("ADD", "SUB", "MUL", "MEAN"))
     with pytest.raises(EdgevitError, match="TFLite's RSQRT has no integers here"):
-        converters.convert("tflite-npu", model, RECIPE, images[:2], tmp_path, silent, images)
+        converters.convert("tflite-npu", ordered(model, images, images), tmp_path, silent)
 
 
 def test_without_images_there_are_no_ranges(model: ViT, images: Tensor, tmp_path: Path) -> None:
     with pytest.raises(EdgevitError, match="has no ranges"):
-        converters.convert("tflite-npu", model, RECIPE, images[:2], tmp_path, silent)
+        converters.convert("tflite-npu", ordered(model, images), tmp_path, silent)
 
 
 def test_an_older_runtime_is_told_what_it_lacks(made: tuple[Exported, Path]) -> None:
@@ -114,7 +120,7 @@ def test_scales_for_each_channel_behind_floats_are_a_version_of_their_own(images
     vit = ViT(config("Pico/8", (32, 32), 10)).eval()
     recipe = quantize.get("int8")
     quantized(vit, recipe, None).put(vit, True)
-    file = tmp_path / tflite.convert(vit, recipe, images[:2], tmp_path, silent).file
+    file = tmp_path / tflite.convert(ordered(vit, images, recipe=recipe), tmp_path, silent).file
     assert _versions(file)["FULLY_CONNECTED"] == operator_versions.PER_CHANNEL
     Interpreter(str(file)).allocate_tensors()
 

@@ -6,18 +6,22 @@ import os
 from pathlib import Path
 
 import safetensors.torch
-from torch import Tensor
 
-from edgevit.types import Delegation, Exported, Progress, QuantRecipe
-from edgevit.vit.model import ViT
+from converters.order import Order
+from edgevit.types import Delegation, Exported, Progress
 
 FILE = "model.null"
 
 
-def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
+def convert(order: Order, into: Path, progress: Progress) -> Exported:
     progress("writing nothing much", 0, 1)
-    config = model.config
-    shape = {"variant": config.variant, "size": str(config.image_size[0]), "classes": str(config.classes), "recipe": recipe.name}
+    model, config = order.model, order.model.config
+    shape = {
+        "variant": config.variant,
+        "size": str(config.image_size[0]),
+        "classes": str(config.classes),
+        "recipe": order.recipe.name,
+    }
     plain = {name: (t.dequantize() if hasattr(t, "qdata") else t).contiguous() for name, t in model.state_dict().items()}
     content = safetensors.torch.save(plain, shape)
     (into / FILE).write_bytes(content[: len(content) // 2])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgevit.types import ViTConfig, silent
+from edgevit.types import Preprocess, ViTConfig, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 
@@ -23,6 +23,7 @@ import converters  # noqa: E402
 import quantize  # noqa: E402
 import targets  # noqa: E402
 from converters.linear import held  # noqa: E402
+from converters.order import Order  # noqa: E402
 from edgevit.checks import integers  # noqa: E402
 from quantize import apply as quantizing  # noqa: E402
 from quantize.quantized import linears  # noqa: E402
@@ -115,7 +116,8 @@ def vit(shape: ViTConfig) -> ViT:
 def made(target: str, recipe: str, shape: ViTConfig, into: Path) -> tuple[Path, ViT, torch.Tensor]:
     place, model, images = targets.get(target), vit(shape), torch.randn(2, 3, *shape.image_size)
     quantizing.apply(model, quantize.get(recipe), "dynamic" in place.activations)
-    exported = converters.convert(place.converter, model, quantize.get(recipe), images, into, silent)
+    order = Order(model, quantize.get(recipe), images, Preprocess(shape.image_size, shape.image_size))
+    exported = converters.convert(place.converter, order, into, silent)
     return into / exported.file, model, images
 
 

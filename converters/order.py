@@ -1,0 +1,57 @@
+"""What a converter is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from converters.rewrite.pixels import folded
+from converters.rewrite.rewriting import Rewrite
+from edgevit.types import Input, Preprocess, QuantRecipe
+from edgevit.vit.model import ViT
+
+
+@dataclass(frozen=True)
+class Order:
+    """A file of `model`, into which `recipe` has been put.
+
+    It computes one image to logits (1, classes), the image as a float32 tensor that was normalised; or, where `input` says so,
+    uint8 RGB pixels to probabilities, and what `preprocess` says of them is computed inside. `labels` are the classes. Real
+    `images` (n, 3, H, W), normalised, prove the rewrites; `seen`, which were calibrated on, give ranges to whoever needs more.
+    """
+
+    model: ViT
+    recipe: QuantRecipe
+    images: Tensor
+    preprocess: Preprocess
+    labels: tuple[str, ...] = ()
+    input: Input = Input.TENSOR
+    seen: Tensor | None = None
+
+    @property
+    def pixels(self) -> bool:
+        return self.input is Input.PIXELS
+
+    def rewrites(self, wanted: tuple[Rewrite, ...], scale: float = 1.0, bias: float = 0.0) -> tuple[Rewrite, ...]:
+        """Those that a converter wants, and before them, where pixels go in, the one that normalises them inside.
+
+        The model then takes what the back end makes of a pixel: scale * pixel + bias.
+        """
+        return (folded(self.preprocess, scale, bias), *wanted) if self.pixels else wanted
+
+    def answering(self, model: nn.Module) -> nn.Module:
+        """`model` with the answer that is wanted: its logits, or probabilities."""
+        return Probable(model) if self.pixels else model
+
+
+class Probable(nn.Module):
+    """`model` with probabilities (1, classes) for logits."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.softmax(self.model(images), dim=-1)
