@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import sys
 from collections.abc import Iterator
@@ -24,3 +25,18 @@ def without(*modules: str) -> Iterator[None]:
         logging.disable(level)
         for name in hidden:  # somebody else in this process may want them later
             del sys.modules[name]
+
+
+@contextlib.contextmanager
+def with_libusb() -> Iterator[None]:
+    """While it lasts, tflite-support can be imported: it wants libusb, for a stick that nobody has, and meets no TensorFlow.
+
+    The two have types of one name, and clash in one process (`cannot initialize type "StatusCode"`), so TensorFlow stays hidden.
+    """
+    import libusb_package
+
+    sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
+    path = libusb_package.get_library_path()
+    if path:
+        ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
+    yield

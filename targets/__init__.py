@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from edgevit.errors import BadInput, NotInstalled, UnknownName
-from edgevit.types import Delegation, Library, QuantRecipe, Runner, Target, Tolerance, Weights
+from edgevit.types import Delegation, Library, QuantRecipe, Runner, Runtime, Target, Tolerance, Weights
 from targets.tolerances import STATIC
 
 NAMES = (
@@ -127,6 +127,24 @@ def load(name: str, file: Path, threads: int | None = None) -> Runner:
     require(target)
     runner: Runner = _file(name).load(file, threads)
     return runner
+
+
+def runtimes(name: str) -> tuple[Runtime, ...]:
+    """What may open the files of that target; none besides its own where it does not say."""
+    found: tuple[Runtime, ...] = getattr(_file(name), "RUNTIMES", ())
+    return found
+
+
+def load_in(name: str, runtime: str, file: Path, threads: int | None = None) -> Runner:
+    """The model in `file` in the runtime of that name."""
+    runner: Runner = _file(name).load_in(runtime, file, threads)
+    return runner
+
+
+def judged(name: str, runtime: str, file: Path) -> str:
+    """What a runtime that judges would refuse of the file; empty for nothing."""
+    found: str = _file(name).judged(runtime, file)
+    return found
 
 
 def delegation(name: str, file: Path) -> Delegation | None:

@@ -10,8 +10,11 @@ import numpy as np
 from edgevit.errors import LoadFailed
 from edgevit.types import Runner, Target
 from targets import tflite
-from targets.tflite import InterpretedRunner, channels_last
+from targets.litert import InterpretedRunner, channels_last
+from targets.tflite_runtimes import RUNTIMES, judged, load_in
 from targets.tolerances import FP16, FP32
+
+__all__ = ["RUNTIMES", "TARGET", "judged", "load", "load_in"]
 
 TARGET = Target(
     name="tflite-gpu",
@@ -26,6 +29,7 @@ TARGET = Target(
     max_outside=0,
     not_here="a phone's GPU is not here, and a figure of this machine's CPU would say nothing of it",
     merges=False,
+    describes="tflite_metadata",
     pixels_outside=1,  # what makes floats of them: the delegate takes no integers
 )
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from edgevit.types import Runner, Target
 from targets import tflite
-from targets.tflite import InterpretedRunner
+from targets.litert import InterpretedRunner
+from targets.tflite_runtimes import RUNTIMES, judged, load_in
 from targets.tolerances import INTEGERS
+
+__all__ = ["RUNTIMES", "TARGET", "judged", "load", "load_in"]
 
 TARGET = Target(
     name="tflite-npu",
@@ -21,6 +24,7 @@ TARGET = Target(
     footprint=tflite.TARGET.footprint,
     max_outside=0,
     pixels_outside=0,
+    describes="tflite_metadata",
     not_here="an NPU is not here, and a figure of this machine's CPU would say nothing of it",
     merges=False,
 )

@@ -50,7 +50,7 @@ FLOORS = (
 
 TFLITE_FILES = (
     "converters.flatbuffer", "converters.int8_graph", "converters.integer_graph", "converters.integers",
-    "converters.operator_versions", "converters.products",
+    "converters.operator_versions", "converters.products", "converters.tflite_metadata", "converters.uint8_input",
 )  # fmt: skip
 ONLY_IN = {
     "typer": ("edgevit.cli",),
@@ -69,9 +69,11 @@ ONLY_IN = {
     "coremltools": ("converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
     "litert_torch": ("converters.tflite", "converters.tflite_gpu"),
     "ai_edge_quantizer": ("converters.tflite", "converters.tflite_gpu"),
-    "ai_edge_litert": (*TFLITE_FILES, "converters.tflite", "targets.tflite", "targets.tflite_gpu"),
-    "tensorflow": (),
-    "tflite_support": ("converters.tflite", "targets.tflite"),
+    "ai_edge_litert": (*TFLITE_FILES, "converters.tflite", "targets.litert", "targets.tflite_gpu", "targets.tflite_runtimes"),
+    "tensorflow": ("targets.tflite_runtimes",),
+    "tflite_support": ("targets.tflite_runtimes",),
+    "tensorflow_lite_support": ("converters.tflite_metadata",),
+    "libusb_package": ("edgevit.lean",),
 }  # fmt: skip
 """One seam to each library: the rooms that may import it."""
 

@@ -73,7 +73,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _coloured(cell: str) -> Text:
-    return plain(cell, {"PASS": "green", "SKIPPED": "yellow"}.get(cell, "bold red" if cell.isupper() and "_" in cell else ""))
+    known = {"PASS": "green", "SKIPPED": "yellow", "UNDELEGATED": "bold red"}
+    return plain(cell, known.get(cell, "bold red" if cell.isupper() and "_" in cell else ""))
 
 
 @contextlib.contextmanager

@@ -56,6 +56,7 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
         notes.append(f"same integers, scales and palettes as the recipe's, looked up in the file: {', '.join(whose)}")
     if whose := [f"{a.name} ({', '.join(a.reused)})" for a in artifacts if a.reused]:
         notes.append(f"unchanged since an earlier export, and reused from the cache: {', '.join(whose)}")
+    notes += [f"{a.name}: {note}" for a in artifacts for note in a.notes]
     notes += [f"skipped, unreadable: {image}" for image in sorted({image for a in artifacts for image in a.skipped})]
     for runtime in sorted({f"{a.where}: {a.runtime}" for a in artifacts if a.runtime and a.where != "none"}):
         notes.append(f"run on {runtime}")
@@ -199,3 +200,32 @@ VERIFIED_COLUMNS = ("artifact", "what", "holds", "found")
 def verified_rows(found: Verified) -> list[list[str]]:
     words = {True: "yes", False: "no", None: "unknown"}
     return [[Path(found.artifact).name, one.what, words[one.holds], one.words] for one in found.looked]
+
+
+RUNTIME_COLUMNS = ("artifact", "runtime", "version", "outcome", "top-1", "same", "error", "images")
+
+
+def runtime_rows(artifact: Artifact) -> list[list[str]]:
+    """How an artifact goes in each runtime."""
+    return [
+        [
+            artifact.name,
+            ran.runtime + (" (required)" if ran.required else ""),
+            ran.version,
+            ran.outcome.value,
+            _percent(ran.top1),
+            _percent(ran.agreement),
+            "none" if ran.relative_error is None else f"{ran.relative_error:.0e}",
+            str(ran.images or "none"),
+        ]
+        for ran in artifact.runtimes
+    ]
+
+
+def runtime_notes(artifacts: Sequence[Artifact]) -> list[str]:
+    """What went wrong, and what the columns are."""
+    wrong = [(a, ran) for a in artifacts for ran in a.runtimes if not ran.right]
+    notes = [f"{a.name} in {ran.runtime}: {ran.outcome.value}: {ran.reason}" for a, ran in wrong]
+    if any(artifact.runtimes for artifact in artifacts):
+        notes.append("same: answers of the checkpoint; error: over the golden batch, from what the artifact's own runtime gave")
+    return notes

@@ -10,7 +10,7 @@ import typer
 
 from edgevit.cli import console, figures
 from edgevit.cli.app import command
-from edgevit.cli.options import Force, Json
+from edgevit.cli.options import Data, Force, Json, Runtimes, Split
 from edgevit.types import Latency
 
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")]
@@ -27,6 +27,32 @@ def bench(artifacts: list[Path], runs: Runs = 100, warmup: Warmup = 10, threads:
         found = pipeline.bench(pipeline.artifact_folders(artifacts), runs, warmup, threads, progress)
     console.json(found) if json else show_latencies(found)
     if any(latency.failed for latency in found):
+        raise typer.Exit(1)
+
+
+@command
+def runtimes(
+    artifacts: Annotated[list[Path], typer.Argument(help="Artifacts, or folders of them.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="Where the checkpoint is now, if it was moved.")] = None,
+    data: Data = None,
+    split: Split = "auto",
+    images: Annotated[int, typer.Option("--images", min=1, help="At most so many, spread over all.")] = 1000,
+    runtimes: Runtimes = [],  # noqa: B006
+    json: Json = False,
+) -> None:
+    """The same images in every runtime that may open an artifact: LiteRT, TensorFlow, Task Library, with and without XNNPACK."""
+    from edgevit import pipeline
+
+    required, asked = pipeline.required(runtimes), pipeline.Asked(data, split, images)
+    with console.progress() as progress:
+        found = pipeline.matrix(pipeline.artifact_folders(artifacts), checkpoint, asked, required, progress)
+    if json:
+        console.json(found)
+    else:
+        console.table("In every runtime", figures.RUNTIME_COLUMNS, [row for a in found for row in figures.runtime_rows(a)])
+        for line in figures.runtime_notes(found):
+            console.note(line)
+    if any(ran.required and not ran.right for artifact in found for ran in artifact.runtimes):
         raise typer.Exit(1)
 
 

@@ -41,6 +41,15 @@ Jobs = Annotated[
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Do every stage anew, and keep nothing for the next time.")]
 
 
+Runtimes = Annotated[
+    list[str],
+    typer.Option(
+        "--runtimes",
+        help="Runtimes in which it must be right too, or all; may be repeated. The others are run and told all the same.",
+    ),
+]
+
+
 def size(text: str | None) -> Size | None:
     """Pixels: 224 for a square, 192x256 for height x width. Raises BadInput."""
     if text is None:

@@ -11,7 +11,7 @@ from edgevit.cli import console, figures
 from edgevit.cli.app import command
 from edgevit.cli.learn import show_trained
 from edgevit.cli.measure import command_line, show_latencies
-from edgevit.cli.options import Calibrate, CalibrationImages, Data, Force, Jobs, Json, NoCache, OnBad, Split
+from edgevit.cli.options import Calibrate, CalibrationImages, Data, Force, Jobs, Json, NoCache, OnBad, Runtimes, Split
 from edgevit.errors import EdgevitError
 from edgevit.types import Artifact, Outcome
 
@@ -32,6 +32,7 @@ def export(
         list[str],
         typer.Option("--input", help="tensor: the app normalises, logits come out. pixels: uint8 in, probabilities out."),
     ] = ["tensor"],  # noqa: B006
+    runtimes: Runtimes = [],  # noqa: B006
     data: Data = None,
     split: Split = "auto",
     on_bad_image: OnBad = "refuse",
@@ -57,6 +58,7 @@ def export(
     source = checkpoints.read(checkpoint)
     wanted = pipeline.merged(pipeline.pairs(target, recipe, source.config), source.config, keep_patches)
     wanted = pipeline.taking(wanted, input)
+    required = pipeline.required(runtimes)
     choice = pipeline.choose_data(source, data, split, on_bad_image)
     for place in pipeline.left_out(target):
         console.note(f"all leaves {place.name} out: {place.by_name_only}; --target {place.name} makes it")
@@ -66,7 +68,7 @@ def export(
     cache = None if no_cache else caches.opened(console.note)
     made = []
     with console.progress() as progress:
-        for artifact in pipeline.export(checkpoint, wanted, choice, out, force, progress, jobs, cache, seen):
+        for artifact in pipeline.export(checkpoint, wanted, choice, out, force, progress, jobs, cache, seen, required):
             console.note(f"{artifact.name}: {artifact.outcome.value}{figures.reused(artifact)}")
             made.append(artifact)
     console.json(made) if json else _show_artifacts(made)
@@ -87,6 +89,10 @@ def _show_artifacts(made: list[Artifact]) -> None:
     console.table("Artifacts", figures.ARTIFACT_COLUMNS, [figures.artifact_row(a) for a in made])
     for line in figures.artifact_notes(made):
         console.note(line)
+    if rows := [row for artifact in made for row in figures.runtime_rows(artifact)]:
+        console.table("In other runtimes", figures.RUNTIME_COLUMNS, rows)
+        for line in figures.runtime_notes(made):
+            console.note(line)
 
 
 def _leave_unless_passed(made: list[Artifact]) -> None:

@@ -86,8 +86,15 @@ def load(artifact: Artifact, threads: int | None = None) -> Runner:
         raise LoadFailed(error.message, error.hint) from error
     except Exception as error:
         raise LoadFailed(f"{type(error).__name__}: {error}") from error
+    return called(artifact, runner)
+
+
+def called(artifact: Artifact, runner: Runner, pixels: bool = False) -> Runner:
+    """A runner of the artifact's file, or one that takes `pixels` whatever the file takes, called as all are."""
+    if artifact.input is Input.TENSOR and not pixels:
+        return runner
     assert artifact.preprocess
-    return FromPixels(runner, artifact.preprocess) if artifact.input is Input.PIXELS else runner
+    return FromPixels(runner, artifact.preprocess, artifact.input is Input.PIXELS)
 
 
 LEAST = float(np.finfo(np.float32).tiny)
@@ -95,10 +102,10 @@ LEAST = float(np.finfo(np.float32).tiny)
 
 
 class FromPixels:
-    """A runner of pixels and probabilities, called as the others are: its logits are the logarithms of what it gives."""
+    """A runner of pixels, called as the others are: where it gives `probabilities`, its logits are their logarithms."""
 
-    def __init__(self, runner: Runner, preprocess: Preprocess) -> None:
-        self.runner, self.preprocess = runner, preprocess
+    def __init__(self, runner: Runner, preprocess: Preprocess, probabilities: bool) -> None:
+        self.runner, self.preprocess, self.probabilities = runner, preprocess, probabilities
         self.where, self.threads = runner.where, runner.threads
 
     def pixels(self, images: np.ndarray) -> np.ndarray:
@@ -106,8 +113,8 @@ class FromPixels:
         return denormalise(images, self.preprocess)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.log(np.maximum(self.runner(self.pixels(images)), LEAST))
-        return found
+        found = self.runner(self.pixels(images))
+        return np.log(np.maximum(found, LEAST)) if self.probabilities else found
 
 
 def given(artifact: Artifact, logits: np.ndarray) -> np.ndarray:

@@ -118,6 +118,19 @@ def convert(
     return dataclasses.replace(made, delegation=counted) if counted else made
 
 
+def describe(artifact: Artifact, into: Path, progress: Progress) -> tuple[str, ...]:
+    """Write the metadata of the artifact's format into its file, which lies in the folder `into`; what that could not say."""
+    import importlib
+
+    import targets
+
+    progress("writing metadata", 0, None)
+    module = importlib.import_module(f"converters.{targets.get(artifact.target).describes}")
+    assert artifact.file
+    found: tuple[str, ...] = module.describe(into / artifact.file, artifact)
+    return found
+
+
 def _seen(file: Path) -> Tensor | None:
     """The images to calibrate on, where the recipe left them."""
     import safetensors.torch

@@ -3,10 +3,12 @@
 from edgevit.pipeline.calibrating import choose as choose_calibration
 from edgevit.pipeline.export import export, too_little
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
+from edgevit.pipeline.matrix import Asked, matrix
 from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, profile, report
 from edgevit.pipeline.mixing import analyse, budget
 from edgevit.pipeline.pairs import Pair, left_out, merged, pairs, taking
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
+from edgevit.pipeline.runtimes import required
 from edgevit.pipeline.taught import lost as lost_origin
 from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
 from edgevit.pipeline.verifying import verify
@@ -15,6 +17,7 @@ from edgevit.pipeline.weights import export_weights, import_weights
 __all__ = [
     "LATENCY_RUNS",
     "LATENCY_WARMUP",
+    "Asked",
     "Pair",
     "analyse",
     "artifact_folders",
@@ -34,6 +37,7 @@ __all__ = [
     "import_weights",
     "left_out",
     "lost_origin",
+    "matrix",
     "merged",
     "pairs",
     "predict",
@@ -42,6 +46,7 @@ __all__ = [
     "refuse_evaluated",
     "refuse_reported",
     "report",
+    "required",
     "resume",
     "settings",
     "taking",

@@ -18,7 +18,7 @@ from edgevit import checkpoint as checkpoints
 from edgevit import folder, memory
 from edgevit.cache import Cache
 from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed, StageCrashed
-from edgevit.pipeline import calibrating, reuse, side_by_side, taught
+from edgevit.pipeline import calibrating, describing, reuse, runtimes, side_by_side, taught
 from edgevit.pipeline.pairs import Pair
 from edgevit.pipeline.reuse import Once, Stages
 from edgevit.pipeline.side_by_side import Work
@@ -49,12 +49,14 @@ def export(
     jobs: int | None = None,
     cache: Cache | None = None,
     calibration: Calibration | None = None,
+    required: tuple[str, ...] = (),
 ) -> Iterator[Artifact]:
     """Make and check each artifact at `out`/TARGET-RECIPE, and yield them in the order of `wanted`.
 
     Each recipe of integers or palettes is applied once, for all targets; those that need it look at the images of `calibration`,
     by default some that the checkpoint was trained on. An artifact that fails stops no other. At most `jobs` are made at once, by
-    default as many as cores and memory hold. What `cache` knows is not done again.
+    default as many as cores and memory hold. What `cache` knows is not done again. What goes wrong in a `required` runtime fails
+    the artifact.
     """
     source = checkpoints.read(checkpoint)
     wanted = [pair.of(source.config) for pair in wanted]
@@ -70,7 +72,7 @@ def export(
         stages = reuse.stages(source, data, cache, progress, calibration, origin) if able else Stages(source, data, None)
         if able and stages.reference(references, progress).reused:
             progress("answers of the checkpoint, unchanged and reused", 1, 1)
-        exports = Exports(stages, out, force, references, recipes)
+        exports = Exports(stages, out, force, references, recipes, required)
         if able:
             exports.made.update((name, _quantized(exports, name, progress)) for name in recipes)
         yield from _side_by_side(exports, wanted, jobs, progress)
@@ -88,6 +90,7 @@ class Exports:
     force: bool
     references: Path
     recipes: dict[str, QuantRecipe] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
     peaks: dict[str, int] = field(default_factory=dict)
     made: dict[str, Path | Stopped | None] = field(default_factory=dict)
 
@@ -159,6 +162,7 @@ def _blank(exports: Exports, pair: Pair) -> Artifact:
         quantization=recipe,
         calibration=seen,
         input=pair.input,
+        labels=source.labels,
         config=config,
         preprocess=source.preprocess,
         origin=relative(origin.folder, exports.out / pair.name) if origin else "",
@@ -208,19 +212,22 @@ def _make(
         raise quantized
     with outcome(Outcome.CONVERT_FAILED):
         done = stages.convert(blank, quantized, references, into, progress, children)
+        notes = describing.describe(dataclasses.replace(blank, file=done.value.file), target, into, progress, children)
     if quantized:
         shutil.copyfile(quantized, into / artifacts.QUANTIZED)
     exports.peaks[target.name] = max(done.peak_bytes, exports.peaks.get(target.name, 0))
-    artifact = _converted(blank, done, stages, target, into)
+    artifact = dataclasses.replace(_converted(blank, done, stages, target, into), notes=notes)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         with outcome(Outcome.RUN_FAILED):
             checked = stages.check(artifact, references, Path(scratch), progress, children)
         shutil.copyfile(Path(scratch) / artifacts.GOLDEN, into / artifacts.GOLDEN)
+    ran = runtimes.golden(artifact, exports.required, stages, into, progress, children)
     files = folder.hashes(into, leave_out=(artifacts.RECORD,))
     reused = tuple(name for name, stage in (("convert", done), ("check", checked)) if stage.reused)
     artifact = dataclasses.replace(artifact, files=files, reused=reused)
     artifact = dataclasses.replace(artifact, identity=artifacts.identity(artifact, bool(target.varies)))
-    return delegated(with_result(artifact, checked.value), target)
+    artifact = delegated(with_result(artifact, checked.value), target)
+    return runtimes.with_runtimes(artifact, ran)
 
 
 def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Target, into: Path) -> Artifact:
@@ -239,7 +246,6 @@ def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Ta
         runtime=target.runtime,
         machine=machine(),
         tolerance=targets.tolerance(target, blank.quantization, blank.merges != stages.source.config.merges),
-        labels=stages.source.labels,
         data=stages.data.spec,
         data_sha256=stages.images,
         calibration_sha256=stages.seen if blank.calibration else "",

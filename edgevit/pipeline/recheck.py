@@ -24,7 +24,7 @@ def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_
     targets.require_recipe(targets.get(artifact.target), artifact.quantization)
     targets.require(targets.get(artifact.target))
     source = source_of(artifact, checkpoint)
-    chosen = _chosen(artifact, data, split, on_bad)
+    chosen = chosen_images(artifact, data, split, on_bad)
     place = targets.get(artifact.target)
     artifact = dataclasses.replace(
         artifact,
@@ -51,7 +51,7 @@ def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_
     return delegated(with_result(artifact, result), place)
 
 
-def _chosen(artifact: Artifact, data: str | None, split: str, on_bad: str) -> DataChoice:
+def chosen_images(artifact: Artifact, data: str | None, split: str, on_bad: str) -> DataChoice:
     """Those that were named, or those that the record names: a path of this machine, and nothing that would be fetched."""
     if data:
         return DataChoice(lasting(data), split, on_bad)

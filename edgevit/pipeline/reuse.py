@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,12 +12,25 @@ from typing import TypeVar
 import msgspec
 
 import targets
+from edgevit import artifact as artifacts
 from edgevit import cache as caches
 from edgevit import checkpoint as checkpoints
 from edgevit import folder, record, stage
 from edgevit.cache import Cache, Entry
 from edgevit.stage import Children, Finished
-from edgevit.types import Artifact, Calibration, Checkpoint, CheckResult, DataChoice, Exported, Outcome, Progress, QuantRecipe
+from edgevit.types import (
+    Artifact,
+    Calibration,
+    Checkpoint,
+    CheckResult,
+    DataChoice,
+    Exported,
+    Outcome,
+    Progress,
+    QuantRecipe,
+    Ran,
+    Runtime,
+)
 from edgevit.versions import machine, sources, versions
 
 T = TypeVar("T")
@@ -81,6 +95,21 @@ class Stages:
         if self.cache:
             depends |= {"reference": self._reference(), "file": artifact.sha256, "answers": folder.hashes(references)}
         return self._run("edgevit.jobs.export:check", CheckResult, depends, into, progress, children, **given)
+
+    def runtime(self, artifact: Artifact, runtime: Runtime, batch: Path, progress: Progress, children: Children) -> Ran:
+        """The golden batch in the folder `batch` in another runtime. One in which it failed is tried anew the next time."""
+        depends = self._of(artifact) if self.cache else {}
+        if self.cache:
+            libraries = _here(runtime.package, *(library.module for library in runtime.needs))
+            depends |= {
+                "runtime": runtime,
+                "file": artifact.sha256,
+                "batch": folder.sha256(batch / artifacts.GOLDEN),
+                **libraries,
+            }
+        with tempfile.TemporaryDirectory(prefix="edgevit-") as nothing:
+            job, given = "edgevit.jobs.runtimes:golden", {"artifact": artifact, "runtime": runtime, "batch": batch}
+            return self._run(job, Ran, depends, Path(nothing), progress, children, **given).value
 
     def _reference(self) -> dict[str, object]:
         """Wherever the checkpoint lies, and by whatever name its images go."""
@@ -153,7 +182,7 @@ def stages(
 
 
 def _well(value: object) -> bool:
-    return not isinstance(value, CheckResult) or value.outcome is Outcome.PASS
+    return not isinstance(value, CheckResult | Ran) or value.outcome is Outcome.PASS
 
 
 def _here(*packages: str) -> dict[str, object]:

@@ -45,6 +45,23 @@ class Library:
 
 
 @dataclass(frozen=True)
+class Runtime:
+    """Something that may open a target's file: its name and what it is, the `package` whose version counts, what it needs.
+
+    `own`: the one that every check runs. `pixels`: it takes those whatever the file takes, and normalises by the file's metadata.
+    `judges`: it says whether it would take the file, and runs nothing.
+    """
+
+    name: str
+    summary: str
+    package: str
+    needs: tuple[Library, ...]
+    own: bool = False
+    pixels: bool = False
+    judges: bool = False
+
+
+@dataclass(frozen=True)
 class Footprint:
     """The most memory that a conversion takes, as it was measured: bytes for the libraries, and for each byte of weights."""
 
@@ -81,6 +98,10 @@ class Target:
     """Whether its converter can write a model that merges patches."""
     pixels_outside: int | None = None
     """Most nodes more that are outside the delegates where pixels go in; None where its converter cannot write such a file."""
+    describes: str = ""
+    """The module that writes the format's own metadata into the file, in a process of its own; empty where the converter does."""
+    wanted: tuple[str, ...] = ()
+    """Runtimes in which it must be right whoever asks, besides its own."""
     varies: str = ""
     """Why two files of one model differ byte by byte; empty where they do not."""
 
@@ -134,6 +155,32 @@ class Rewritten:
     float32: float
 
 
+@dataclass(frozen=True)
+class Ran:
+    """An artifact in one runtime that may open it: how that came out, on `images` images.
+
+    `relative_error` is over the golden batch, from what the artifact's own runtime gave; accuracies are fractions of 1, answers
+    are compared with the checkpoint's. Without figures where it did not get so far, or judges alone.
+    """
+
+    runtime: str
+    outcome: Outcome
+    reason: str = ""
+    images: int = 0
+    top1: float | None = None
+    reference_top1: float | None = None
+    agreement: float | None = None
+    relative_error: float | None = None
+    where: str = "none"
+    version: str = ""
+    required: bool = False
+    """Whether what goes wrong in it fails the artifact."""
+
+    @property
+    def right(self) -> bool:
+        return self.outcome is Outcome.PASS
+
+
 def artifact_name(target: str, recipe: str, merges: tuple[Merge, ...], input: Input = Input.TENSOR) -> str:
     """What an artifact and its folder are called: with the patches that are left, where some are merged; and what it takes."""
     patches = [f"{merge.patches}patches" for merge in merges[-1:]]
@@ -182,6 +229,10 @@ class Artifact:
     """What the file takes and gives. Where it gives probabilities, relative errors are of those."""
     rewrites: tuple[Rewritten, ...] = ()
     """How the checkpoint's model was rewritten for the back end, in order, each with its proof."""
+    runtimes: tuple[Ran, ...] = ()
+    """The same images in the other runtimes that may open it."""
+    notes: tuple[str, ...] = ()
+    """What its file could not hold, or had to be told."""
     tolerance: Tolerance | None = None
     quantization: QuantRecipe | None = None
     """The recipe whole."""
