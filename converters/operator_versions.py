@@ -21,8 +21,11 @@ BY_INPUT = {
 }  # fmt: skip
 TO_INT16 = 2
 """QUANTIZE."""
-WHOLE, WHOLE_IN_SHAPE, WHOLE_UNBIASED, PER_CHANNEL = 4, 5, 6, 12
-"""FULLY_CONNECTED of int8: all of it, such that keeps its dimensions, or has no bias; behind floats, with a scale per channel."""
+WHOLE, WHOLE_IN_SHAPE, WHOLE_UNBIASED, PER_CHANNEL, GROUPED = 4, 5, 6, 12, 14
+"""FULLY_CONNECTED of int8: all of it, such that keeps its dimensions, or has no bias; behind floats, with a scale per channel.
+
+Scales of groups have no version of their own. TensorFlow 2.19 has 13 and reads past them: garbage, or a crash; LiteRT has 14.
+"""
 
 
 def settle(file: Any) -> None:
@@ -45,6 +48,8 @@ def _needed(file: Any, graph: Any, operator: Any) -> int:
 
 def _linear(graph: Any, operator: Any, entering: str) -> int:
     weights = graph.tensors[operator.inputs[1]]
+    if weights.quantization and weights.quantization.detailsType == schema.QuantizationDetails.BlockwiseQuantization:
+        return GROUPED
     if _type(graph, operator.inputs[1]) != "INT8":
         return 1
     if entering == "FLOAT32":

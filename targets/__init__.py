@@ -16,8 +16,8 @@ from edgevit.types import Delegation, Library, QuantRecipe, Runner, Runtime, Tar
 from targets.tolerances import STATIC
 
 NAMES = (
-    "executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite", "tflite-gpu", "tflite-npu", "executorch-coreml",
-    "executorch-vulkan",
+    "executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite", "tflite-gpu", "tflite-legacy", "tflite-npu",
+    "executorch-coreml", "executorch-vulkan",
 )  # fmt: skip
 
 

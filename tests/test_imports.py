@@ -51,6 +51,7 @@ FLOORS = (
 TFLITE_FILES = (
     "converters.flatbuffer", "converters.int8_graph", "converters.integer_graph", "converters.integers",
     "converters.operator_versions", "converters.products", "converters.tflite_metadata", "converters.uint8_input",
+    "converters.whole_scales",
 )  # fmt: skip
 ONLY_IN = {
     "typer": ("edgevit.cli",),

@@ -202,17 +202,17 @@ def verified_rows(found: Verified) -> list[list[str]]:
     return [[Path(found.artifact).name, one.what, words[one.holds], one.words] for one in found.looked]
 
 
-RUNTIME_COLUMNS = ("artifact", "runtime", "version", "outcome", "top-1", "same", "error", "images")
+RUNTIME_COLUMNS = ("runtime", "version", "outcome", "must", "top-1", "same", "error", "images")
 
 
 def runtime_rows(artifact: Artifact) -> list[list[str]]:
     """How an artifact goes in each runtime."""
     return [
         [
-            artifact.name,
-            ran.runtime + (" (required)" if ran.required else ""),
+            ran.runtime,
             ran.version,
             ran.outcome.value,
+            "yes" if ran.required else "no",
             _percent(ran.top1),
             _percent(ran.agreement),
             "none" if ran.relative_error is None else f"{ran.relative_error:.0e}",
@@ -227,5 +227,8 @@ def runtime_notes(artifacts: Sequence[Artifact]) -> list[str]:
     wrong = [(a, ran) for a in artifacts for ran in a.runtimes if not ran.right]
     notes = [f"{a.name} in {ran.runtime}: {ran.outcome.value}: {ran.reason}" for a, ran in wrong]
     if any(artifact.runtimes for artifact in artifacts):
-        notes.append("same: answers of the checkpoint; error: over the golden batch, from what the artifact's own runtime gave")
+        notes.append(
+            "must: what goes wrong there fails the artifact; same: answers of the checkpoint; error: over the golden batch,"
+        )
+        notes.append("from what the artifact's own runtime gave")
     return notes

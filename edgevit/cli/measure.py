@@ -11,7 +11,7 @@ import typer
 from edgevit.cli import console, figures
 from edgevit.cli.app import command
 from edgevit.cli.options import Data, Force, Json, Runtimes, Split
-from edgevit.types import Latency
+from edgevit.types import Artifact, Latency
 
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")]
 Runs = Annotated[int, typer.Option("--runs", min=50, help="Timed calls of each artifact.")]
@@ -30,6 +30,15 @@ def bench(artifacts: list[Path], runs: Runs = 100, warmup: Warmup = 10, threads:
         raise typer.Exit(1)
 
 
+def show_runtimes(found: list[Artifact]) -> None:
+    """A table for each artifact that has been run in others than its own."""
+    for artifact in found:
+        if rows := figures.runtime_rows(artifact):
+            console.table(f"{artifact.name} in each runtime that may open it", figures.RUNTIME_COLUMNS, rows)
+    for line in figures.runtime_notes(found):
+        console.note(line)
+
+
 @command
 def runtimes(
     artifacts: Annotated[list[Path], typer.Argument(help="Artifacts, or folders of them.")],
@@ -46,12 +55,7 @@ def runtimes(
     required, asked = pipeline.required(runtimes), pipeline.Asked(data, split, images)
     with console.progress() as progress:
         found = pipeline.matrix(pipeline.artifact_folders(artifacts), checkpoint, asked, required, progress)
-    if json:
-        console.json(found)
-    else:
-        console.table("In every runtime", figures.RUNTIME_COLUMNS, [row for a in found for row in figures.runtime_rows(a)])
-        for line in figures.runtime_notes(found):
-            console.note(line)
+    console.json(found) if json else show_runtimes(found)
     if any(ran.required and not ran.right for artifact in found for ran in artifact.runtimes):
         raise typer.Exit(1)
 

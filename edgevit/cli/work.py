@@ -10,7 +10,7 @@ import typer
 from edgevit.cli import console, figures
 from edgevit.cli.app import command
 from edgevit.cli.learn import show_trained
-from edgevit.cli.measure import command_line, show_latencies
+from edgevit.cli.measure import command_line, show_latencies, show_runtimes
 from edgevit.cli.options import Calibrate, CalibrationImages, Data, Force, Jobs, Json, NoCache, OnBad, Runtimes, Split
 from edgevit.errors import EdgevitError
 from edgevit.types import Artifact, Outcome
@@ -89,10 +89,7 @@ def _show_artifacts(made: list[Artifact]) -> None:
     console.table("Artifacts", figures.ARTIFACT_COLUMNS, [figures.artifact_row(a) for a in made])
     for line in figures.artifact_notes(made):
         console.note(line)
-    if rows := [row for artifact in made for row in figures.runtime_rows(artifact)]:
-        console.table("In other runtimes", figures.RUNTIME_COLUMNS, rows)
-        for line in figures.runtime_notes(made):
-            console.note(line)
+    show_runtimes(made)
 
 
 def _leave_unless_passed(made: list[Artifact]) -> None:
