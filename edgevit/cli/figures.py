@@ -227,8 +227,6 @@ def runtime_notes(artifacts: Sequence[Artifact]) -> list[str]:
     wrong = [(a, ran) for a in artifacts for ran in a.runtimes if not ran.right]
     notes = [f"{a.name} in {ran.runtime}: {ran.outcome.value}: {ran.reason}" for a, ran in wrong]
     if any(artifact.runtimes for artifact in artifacts):
-        notes.append(
-            "must: what goes wrong there fails the artifact; same: answers of the checkpoint; error: over the golden batch,"
-        )
-        notes.append("from what the artifact's own runtime gave")
+        notes.append("must: what goes wrong there fails the artifact; same: answers of the checkpoint")
+        notes.append("error: over the golden batch, from what the artifact's own runtime gave")
     return notes
