@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -96,7 +96,7 @@ def program(package: Package) -> Program:
     description, main = package.spec.description, package.main
     image = _signature(package, "input", description.input, list(main.inputs.values()))
     logits = _signature(package, "output", description.output, main.outputs)
-    constants, steps = _folded(package)
+    constants, steps = folded(package.main.operations, package.folder)
     needed = {logits.place}.union(*(step.reads for step in steps))
     constants = {place: value for place, value in constants.items() if place in needed}
     return Program(package.folder, image, logits, constants, _released(steps, keep=constants.keys() | {logits.place}))
@@ -126,16 +126,16 @@ def _signature(package: Package, role: str, features: Any, variables: list[Any])
     return slot
 
 
-def _folded(package: Package) -> tuple[dict[int, Value], list[Step]]:
+def folded(operations: Iterable[Any], package: Path) -> tuple[dict[int, Value], list[Step]]:
     """All constants, those among them that are computed from others too, and the steps that remain."""
     constants: dict[int, Value] = {}
     steps = []
-    for operation in package.main.operations:
+    for operation in operations:
         step = _step(operation)
         if operation.op_type == "const":
             constants[step.outputs[0].place] = constant(operation.outputs[0].val, step.outputs[0].kind)
         elif step.reads <= constants.keys():
-            step.run(constants, package.folder)
+            step.run(constants, package)
         else:
             steps.append(step)
     return constants, steps
