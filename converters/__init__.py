@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from edgevit.types import Exported, Progress, QuantRecipe
+from edgevit.types import Exported, Island, Progress, QuantRecipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,14 +27,16 @@ def convert(
     into: Path,
     progress: Progress,
     seen: Tensor | None = None,
+    islands: tuple[Island, ...] = (),
 ) -> Exported:
     """Write `model`, quantized as `recipe` says, into the folder `into` by the named converter.
 
     The file computes images (1, 3, S, S) float32 to logits (1, classes). Real `images` (n, 3, S, S) prove its rewrites; `seen`,
-    which were calibrated on, give ranges to a converter that asks for them.
+    which were calibrated on, give ranges to a converter that asks for them, and `islands` are kept in float32 by one that can.
     """
     module = file(converter)
-    asked = {"seen": seen} if "seen" in inspect.signature(module.convert).parameters else {}
+    taken = inspect.signature(module.convert).parameters
+    asked = {name: value for name, value in {"seen": seen, "islands": islands}.items() if name in taken}
     found: Exported = module.convert(model, recipe, images, into, progress, **asked)
     return found
 

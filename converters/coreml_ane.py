@@ -12,11 +12,13 @@ from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import LAST_BLOCK_ASKS_LESS, Q_K_V_APART, SPLIT_HEADS
 from converters.rewrite.channels import CHANNELS_FIRST
 from converters.rewrite.constants import CONSTANTS
-from edgevit.types import Exported, Progress, QuantRecipe
+from edgevit.types import Exported, Island, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 REWRITES = (*CONSTANTS, SPELT_OUT_GELU, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, SPLIT_HEADS, CHANNELS_FIRST)
 
 
-def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
-    return mlprogram.convert(model, recipe, images, into, progress, REWRITES, "iOS17")
+def convert(
+    model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress, islands: tuple[Island, ...] = ()
+) -> Exported:
+    return mlprogram.convert(model, recipe, images, into, progress, REWRITES, "iOS17", islands)

@@ -10,11 +10,13 @@ from pathlib import Path
 from torch import Tensor
 
 from converters import coreml, mlprogram
-from edgevit.types import Exported, Progress, QuantRecipe
+from edgevit.types import Exported, Island, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 REWRITES = coreml.REWRITES
 
 
-def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
-    return mlprogram.convert(model, recipe, images, into, progress, REWRITES, "iOS18")
+def convert(
+    model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress, islands: tuple[Island, ...] = ()
+) -> Exported:
+    return mlprogram.convert(model, recipe, images, into, progress, REWRITES, "iOS18", islands)

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from converters.rewrite.channels import Pointwise
 from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite, rewritten
 from edgevit.lean import COREML_EXTRAS, without
-from edgevit.types import Delegation, Exported, Progress, QuantRecipe
+from edgevit.types import Delegation, Exported, Island, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 with without(*COREML_EXTRAS):
@@ -34,29 +35,39 @@ def convert(
     progress: Progress,
     rewrites: Sequence[Rewrite],
     system: str,
+    islands: tuple[Island, ...] = (),
 ) -> Exported:
-    """Write `model`, rewritten by `rewrites`, for the operating `system` of coremltools' name (iOS17) or later."""
+    """Write `model`, rewritten by `rewrites`, for the operating `system` of coremltools' name (iOS17) or later.
+
+    `islands` are kept in float32, by the names that the same package without them gave them.
+    """
     progress("re-authoring", 0, 3)
     authored, done = rewritten(model, rewrites, images)
     stored = _annotated(authored, recipe)
     exported = torch.export.export(stored, (torch.zeros(1, 3, *model.config.image_size),)).run_decompositions({})
     progress("converting to Core ML", 1, 3)
-    package = _package(exported, recipe, model.config.image_size, system)
+    package = _package(exported, _precision(recipe, islands), model.config.image_size, system)
     progress("storing the package", 2, 3)
     package.save(str(into / FILE))
     settle(into / FILE)
     progress("storing the package", 3, 3)
-    return Exported(FILE, UNKNOWN, done)
+    return Exported(FILE, UNKNOWN, done, islands)
 
 
-def _package(
-    exported: torch.export.ExportedProgram, recipe: QuantRecipe, size: tuple[int, int], system: str
-) -> ct.models.MLModel:
+def _precision(recipe: QuantRecipe, islands: tuple[Island, ...]) -> Any:
+    """What coremltools computes in: what its selector says no to stays in float32, with a cast before and behind it."""
+    if recipe.name == "fp32":
+        return ct.precision.FLOAT32
+    kept = {island.name for island in islands}
+    return ct.transform.FP16ComputePrecision(op_selector=lambda operation: operation.name not in kept)
+
+
+def _package(exported: torch.export.ExportedProgram, precision: Any, size: tuple[int, int], system: str) -> ct.models.MLModel:
     return ct.convert(
         exported,
         convert_to="mlprogram",
         minimum_deployment_target=ct.target[system],
-        compute_precision=ct.precision.FLOAT32 if recipe.name == "fp32" else ct.precision.FLOAT16,
+        compute_precision=precision,
         inputs=[ct.TensorType("images", (1, 3, *size), np.float32)],
         outputs=[ct.TensorType("logits", dtype=np.float32)],
         skip_model_load=True,

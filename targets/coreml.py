@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevit.types import Footprint, Library, Runner, Target
+from edgevit.errors import NoRuntime, UnknownName
+from edgevit.types import Footprint, Island, Library, Runner, Target
 from targets.tolerances import FP16, FP32, PALETTES, WEIGHTS
 
 TARGET = Target(
@@ -24,16 +25,22 @@ TARGET = Target(
 )
 
 
+UNITS = {"coreml-cpu": "CPU_ONLY", "coreml-gpu": "CPU_AND_GPU", "coreml-ane": "CPU_AND_NE", "coreml-all": "ALL"}
+"""coremltools' names of what Core ML may compute on; the CPU takes what the others do not."""
+RUNTIMES = (*UNITS, "evaluator")
+"""Whatever can run a package: Core ML on each compute unit, and the evaluator that stands in for it."""
+
+
 class CoremlRunner:
-    """A package loaded by Core ML on a Mac. It takes one image at a time."""
+    """A package loaded by Core ML on a Mac, for the compute unit of coremltools' name. It takes one image at a time."""
 
     where = "host"
     threads = None
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, unit: str = "ALL") -> None:
         import coremltools
 
-        self._model = coremltools.models.MLModel(str(file))
+        self._model = coremltools.models.MLModel(str(file), compute_units=coremltools.ComputeUnit[unit])
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         answers = [self._model.predict({"images": images[i : i + 1]})["logits"] for i in range(len(images))]
@@ -42,8 +49,24 @@ class CoremlRunner:
 
 def load(file: Path, threads: int | None) -> Runner:
     """Core ML chooses its own threads and units; `threads` says nothing to it."""
-    if sys.platform == "darwin":
-        return CoremlRunner(file)
-    from targets.mil.evaluate import Evaluator
+    return load_in("coreml-all" if sys.platform == "darwin" else "evaluator", file, threads)
 
-    return Evaluator(file)
+
+def load_in(runtime: str, file: Path, threads: int | None) -> Runner:
+    """The package at `file` in one of RUNTIMES. Raises UnknownName, and NoRuntime for Core ML anywhere but on a Mac."""
+    if runtime not in RUNTIMES:
+        raise UnknownName("runtime of Core ML", runtime, RUNTIMES)
+    if runtime == "evaluator":
+        from targets.mil.evaluate import Evaluator
+
+        return Evaluator(file)
+    if sys.platform != "darwin":
+        raise NoRuntime(f"{runtime}: Core ML runs on Apple's systems only", "the evaluator reads the same package anywhere")
+    return CoremlRunner(file, UNITS[runtime])
+
+
+def too_large(file: Path, images: np.ndarray) -> tuple[Island, ...]:
+    """What of the package at `file` does not fit into float16 on `images`."""
+    from targets.mil import magnitudes
+
+    return magnitudes.too_large(file, images)

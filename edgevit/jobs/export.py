@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from edgevit.data.loading import Loader
 from edgevit.errors import BadInput, EdgevitError, NoRuntime, QuantizeFailed
 from edgevit.jobs.answers import BATCH, load, loader, outputs, torch_runner
 from edgevit.jobs.quantize import IMAGES, SEEN
-from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Repeated, Runner
+from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Island, Outcome, Progress, Repeated, Runner
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,7 +104,8 @@ def convert(
     from edgevit.vit.model import merged
 
     record, model = checkpoints.load(checkpoint)
-    images = torch.from_numpy(artifacts.read_golden(references, record.config).images[:PROVING])
+    golden = artifacts.read_golden(references, record.config).images
+    images = torch.from_numpy(golden[:PROVING])
     place = targets.get(artifact.target)
     model = merged(model, artifact.merges)
     progress("quantizing", 0, None)
@@ -111,9 +113,25 @@ def convert(
     progress("converting", 0, None)
     assert artifact.quantization
     seen = _seen(quantized.with_name(SEEN)) if quantized else None
-    made = converters.convert(place.converter, model, artifact.quantization, images, into, progress, seen)
+    order = (place.converter, model, artifact.quantization, images, into, progress, seen)
+    made = converters.convert(*order)
+    looked_at = golden if seen is None else np.concatenate([golden, seen[:GOLDEN_IMAGES].numpy()])
+    progress("looking for values that are too large", 0, None)
+    if islands := targets.too_large(artifact.target, into / made.file, looked_at):
+        shutil.rmtree(into / made.file)
+        made = converters.convert(*order, islands)
+        _require_small(targets.too_large(artifact.target, into / made.file, looked_at))
     counted = targets.delegation(artifact.target, into / made.file)
     return dataclasses.replace(made, delegation=counted) if counted else made
+
+
+def _require_small(left: tuple[Island, ...]) -> None:
+    """Raise EdgevitError where operators are still in a type that their values do not fit into."""
+    if left:
+        named = ", ".join(f"{island.name} ({island.place}): {island.largest:.3g}" for island in left[:NAMED])
+        raise EdgevitError(
+            f"values are too large for float16, and coremltools left them in it: {named}", "--recipe fp32 holds them"
+        )
 
 
 def _seen(file: Path) -> Tensor | None:
@@ -216,6 +234,7 @@ def _compared(
     """
     import safetensors.numpy
 
+    import targets
     from edgevit.checks.accuracy import compare, relative_error
 
     expected = safetensors.numpy.load_file(reference)
@@ -227,9 +246,17 @@ def _compared(
     assert artifact.tolerance
     error = relative_error(answered, alike)
     result = compare(logits, expected["logits"], classes, error, artifact.tolerance, runner.where, artifact.labels)
+    result = _with_faults(result, targets.faults(runner))
     cost = relative_error(answered, golden.logits) if quantizes(artifact) else None
     result = dataclasses.replace(result, quantization_error=cost, skipped=tuple(sorted(chosen.skipped)), split=chosen.split)
     return result, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32))
+
+
+def _with_faults(result: CheckResult, faults: str) -> CheckResult:
+    """The result, wrong whatever the answers were where the runner saw something go wrong on the way to them."""
+    if not faults:
+        return result
+    return dataclasses.replace(result, outcome=Outcome.WRONG_ANSWERS, reason="; ".join(filter(None, [faults, result.reason])))
 
 
 def _with_integers(result: CheckResult, artifact: Artifact, progress: Progress) -> CheckResult:

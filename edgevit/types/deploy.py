@@ -121,6 +121,19 @@ class Rewritten:
     float32: float
 
 
+@dataclass(frozen=True)
+class Island:
+    """An operator that a file of float16 keeps in float32: it reads or writes a value that comes too near to the end of float16.
+
+    `place` is the part of the model that it belongs to or comes after, `largest` the largest such value on real images.
+    """
+
+    name: str
+    operator: str
+    place: str
+    largest: float
+
+
 def artifact_name(target: str, recipe: str, merges: tuple[Merge, ...]) -> str:
     """What an artifact and its folder are called: with the patches that are left, where some are merged."""
     return "-".join([target, recipe, *(f"{merge.patches}patches" for merge in merges[-1:])])
@@ -166,6 +179,8 @@ class Artifact:
     """Where it was checked."""
     rewrites: tuple[Rewritten, ...] = ()
     """How the checkpoint's model was rewritten for the back end, in order, each with its proof."""
+    islands: tuple[Island, ...] = ()
+    """What is kept in float32 where all else is in float16."""
     tolerance: Tolerance | None = None
     quantization: QuantRecipe | None = None
     """The recipe whole."""
@@ -206,8 +221,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Exported:
-    """What one conversion left: the model file's name, how much of it the back end takes, and how the model was rewritten."""
+    """What one conversion left: the model file's name, how much of it the back end takes, and how the model was rewritten.
+
+    `islands` are what is kept in float32 where all else is in float16.
+    """
 
     file: str
     delegation: Delegation
     rewrites: tuple[Rewritten, ...]
+    islands: tuple[Island, ...] = ()

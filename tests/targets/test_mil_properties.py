@@ -232,8 +232,8 @@ def cast(d: Drawn, name: str) -> Made:
     return Made(d.numbers(d.shape(), -9, 9), lambda x, _: mb.cast(x=x, dtype=kind))
 
 
-@case("reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum", "reduce_l1_norm", "reduce_l2_norm", "reduce_log_sum",
-      "reduce_log_sum_exp", "reduce_sum_square")  # fmt: skip
+@case("reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum", "reduce_l1_norm", "reduce_l2_norm",
+      "reduce_log_sum", "reduce_log_sum_exp", "reduce_sum_square")  # fmt: skip
 def reductions(d: Drawn, name: str) -> Made:
     x = d.numbers(d.shape(), 0.1 if name == "reduce_log_sum" else -2, 2)
     given = {"keep_dims": d.flag()} | ({"axes": d.axes(x.ndim)} if d.flag() else {})
@@ -329,13 +329,14 @@ def attention(d: Drawn, name: str) -> Made:
     bits[:, 0] = True
     mask = d.one(None, bits, d.numbers((asking, seen)))
     extra = lambda kind: {} if mask is None else {"attn_mask": typed(mask, kind)}  # noqa: E731
+    parts = (torch.tensor(key), torch.tensor(value), None if mask is None else torch.tensor(mask))
     return Made(
         x,
         lambda x, kind: mb.scaled_dot_product_attention(query=x, key=typed(key, kind), value=typed(value, kind), **extra(kind)),
-        lambda x: F.scaled_dot_product_attention(*(torch.tensor(t) for t in (x, key, value)), None if mask is None else torch.tensor(mask)).numpy(),
+        lambda x: F.scaled_dot_product_attention(torch.tensor(x), *parts).numpy(),
         IOS18,
         20,
-    )  # fmt: skip
+    )
 
 
 @case("layer_norm")
