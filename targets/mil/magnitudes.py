@@ -26,7 +26,7 @@ LARGEST = 65504.0
 """The largest number of float16."""
 LIMIT = LARGEST / 2
 """Above it on the images at hand, an operator is kept in float32. Others may have larger values: on 250 images DeiT-Ti operators
-reach at most RATIO times what they reach on 16 of them (docs/log.md)."""
+reach at most 1.73 times what they reach on 16 of them (docs/log.md)."""
 
 HALVED = re.compile(r"_(?:cast|to)_fp16(?:_\d+)?$")
 """What coremltools puts behind the name of a value that it turns to float16."""
