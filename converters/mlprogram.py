@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from converters.rewrite.channels import Pointwise
 from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite, rewritten
 from edgevit.lean import COREML_EXTRAS, without
-from edgevit.types import Delegation, Exported, Progress, QuantRecipe
+from edgevit.types import Delegation, Exported, Island, Progress, QuantRecipe
 
 with without(*COREML_EXTRAS):
     import coremltools as ct
@@ -33,7 +34,10 @@ UNKNOWN = Delegation(reason="Core ML chooses the unit for each operation on the 
 
 
 def convert(order: Order, into: Path, progress: Progress, rewrites: tuple[Rewrite, ...], system: str) -> Exported:
-    """Write the model, rewritten by `rewrites`, for the operating `system` of coremltools' name (iOS17) or later."""
+    """Write the model, rewritten by `rewrites`, for the operating `system` of coremltools' name (iOS17) or later.
+
+    Its islands are kept in float32, by the names that the same package without them gave them.
+    """
     progress("re-authoring", 0, 3)
     authored, done = rewritten(order.model, order.rewrites(rewrites, SCALE, BIAS), order.images)
     stored = order.answering(_annotated(authored, order.recipe))
@@ -45,7 +49,15 @@ def convert(order: Order, into: Path, progress: Progress, rewrites: tuple[Rewrit
     package.save(str(into / FILE))
     settle(into / FILE)
     progress("storing the package", 3, 3)
-    return Exported(FILE, UNKNOWN, done)
+    return Exported(FILE, UNKNOWN, done, order.islands)
+
+
+def _precision(recipe: QuantRecipe, islands: tuple[Island, ...]) -> Any:
+    """What coremltools computes in: what its selector says no to stays in float32, with a cast before and behind it."""
+    if recipe.name == "fp32":
+        return ct.precision.FLOAT32
+    kept = {island.name for island in islands}
+    return ct.transform.FP16ComputePrecision(op_selector=lambda operation: operation.name not in kept)
 
 
 def _package(exported: torch.export.ExportedProgram, order: Order, image: tuple[int, ...], system: str) -> ct.models.MLModel:
@@ -60,7 +72,7 @@ def _package(exported: torch.export.ExportedProgram, order: Order, image: tuple[
         exported,
         convert_to="mlprogram",
         minimum_deployment_target=ct.target[system],
-        compute_precision=ct.precision.FLOAT32 if order.recipe.name == "fp32" else ct.precision.FLOAT16,
+        compute_precision=_precision(order.recipe, order.islands),
         skip_model_load=True,
         **ends,
     )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from converters.rewrite.pixels import folded
 from converters.rewrite.rewriting import Rewrite
-from edgevit.types import Input, Preprocess, QuantRecipe
+from edgevit.types import Input, Island, Preprocess, QuantRecipe
 from edgevit.vit.model import ViT
 
 
@@ -20,6 +20,7 @@ class Order:
     It computes one image to logits (1, classes), the image as a float32 tensor that was normalised; or, where `input` says so,
     uint8 RGB pixels to probabilities, and what `preprocess` says of them is computed inside. `labels` are the classes. Real
     `images` (n, 3, H, W), normalised, prove the rewrites; `seen`, which were calibrated on, give ranges to whoever needs more.
+    `islands` are kept in float32 where all else is in float16.
     """
 
     model: ViT
@@ -29,6 +30,7 @@ class Order:
     labels: tuple[str, ...] = ()
     input: Input = Input.TENSOR
     seen: Tensor | None = None
+    islands: tuple[Island, ...] = ()
 
     @property
     def pixels(self) -> bool:

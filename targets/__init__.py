@@ -10,14 +10,18 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from edgevit.errors import BadInput, NotInstalled, UnknownName
-from edgevit.types import Delegation, Library, QuantRecipe, Runner, Runtime, Target, Tolerance, Weights
+from edgevit.types import Delegation, Island, Library, QuantRecipe, Runner, Runtime, Target, Tolerance, Weights
 from targets.tolerances import STATIC
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NAMES = (
     "executorch", "coreml", "coreml-ane", "coreml-ios18", "tflite", "tflite-gpu", "tflite-legacy", "tflite-npu",
-    "executorch-coreml", "executorch-vulkan",
+    "executorch-coreml", "executorch-vulkan", "coreml-ios16",
 )  # fmt: skip
 
 
@@ -145,6 +149,20 @@ def judged(name: str, runtime: str, file: Path) -> str:
     """What a runtime that judges would refuse of the file; empty for nothing."""
     found: str = _file(name).judged(runtime, file)
     return found
+
+
+def too_large(name: str, file: Path, images: np.ndarray) -> tuple[Island, ...]:
+    """The operators of the model in `file` whose values on `images` are too large for the type that they are in.
+
+    Of a target that can keep single operators in a larger type, and knows how to look; else none.
+    """
+    look = getattr(_file(name), "too_large", None)
+    return look(file, images) if look else ()
+
+
+def faults(runner: Runner) -> str:
+    """What went wrong within the runner while it answered, where it is one that sees that; empty where nothing did."""
+    return getattr(runner, "faults", "")
 
 
 def delegation(name: str, file: Path) -> Delegation | None:

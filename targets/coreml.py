@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevit.types import Footprint, Library, Runner, Target
+from edgevit.errors import NoRuntime, UnknownName
+from edgevit.types import Footprint, Island, Library, Runner, Runtime, Target
 from targets.tolerances import FP16, FP32, PALETTES, WEIGHTS
 
 TARGET = Target(
@@ -26,16 +27,32 @@ TARGET = Target(
 )
 
 
+UNITS = {"coreml-cpu": "CPU_ONLY", "coreml-gpu": "CPU_AND_GPU", "coreml-ane": "CPU_AND_NE", "coreml-all": "ALL"}
+"""coremltools' names of what Core ML may compute on; the CPU takes what the others do not."""
+EVALUATOR = "evaluator"
+NAMES = (*UNITS, EVALUATOR)
+"""Whatever can run a package: Core ML on each compute unit, and the evaluator that stands in for it."""
+OWN = "coreml-all" if sys.platform == "darwin" else EVALUATOR
+RUNTIMES = tuple(
+    Runtime(name, f"Core ML, {UNITS.get(name, 'evaluated with torch')}", "coremltools", TARGET.needs[:1], own=name == OWN)
+    for name in (NAMES if sys.platform == "darwin" else (EVALUATOR,))
+)
+"""Those that this machine may have."""
+
+
 class CoremlRunner:
-    """A package loaded by Core ML on a Mac. It takes one image at a time, or pixels where it is a classifier of images."""
+    """A package loaded by Core ML on a Mac, for the compute unit of coremltools' name. It takes one image at a time.
+
+    Where it is a classifier of images, pixels go in.
+    """
 
     where = "host"
     threads = None
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, unit: str = "ALL") -> None:
         import coremltools
 
-        self._model = coremltools.models.MLModel(str(file))
+        self._model = coremltools.models.MLModel(str(file), compute_units=coremltools.ComputeUnit[unit])
         self._file = file
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -61,8 +78,24 @@ class CoremlRunner:
 
 def load(file: Path, threads: int | None) -> Runner:
     """Core ML chooses its own threads and units; `threads` says nothing to it."""
-    if sys.platform == "darwin":
-        return CoremlRunner(file)
-    from targets.mil.evaluate import Evaluator
+    return load_in("coreml-all" if sys.platform == "darwin" else EVALUATOR, file, threads)
 
-    return Evaluator(file)
+
+def load_in(runtime: str, file: Path, threads: int | None) -> Runner:
+    """The package at `file` in one of NAMES. Raises UnknownName, and NoRuntime for Core ML anywhere but on a Mac."""
+    if runtime not in NAMES:
+        raise UnknownName("runtime of Core ML", runtime, NAMES)
+    if runtime == EVALUATOR:
+        from targets.mil.evaluate import Evaluator
+
+        return Evaluator(file)
+    if sys.platform != "darwin":
+        raise NoRuntime(f"{runtime}: Core ML runs on Apple's systems only", "the evaluator reads the same package anywhere")
+    return CoremlRunner(file, UNITS[runtime])
+
+
+def too_large(file: Path, images: np.ndarray) -> tuple[Island, ...]:
+    """What of the package at `file` does not fit into float16 on `images`."""
+    from targets.mil import magnitudes
+
+    return magnitudes.too_large(file, images)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edgevit.types import Delegation
 from targets import coreml
-from targets.coreml import load
+from targets.coreml import RUNTIMES, load, load_in, too_large
 
-__all__ = ["TARGET", "delegation", "load"]
+__all__ = ["RUNTIMES", "TARGET", "delegation", "load", "load_in", "too_large"]
 
 TARGET = dataclasses.replace(
     coreml.TARGET,

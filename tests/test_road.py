@@ -17,8 +17,8 @@ from edgevit.types import Artifact, Checkpoint, DataChoice, Delegation, Outcome,
 
 RECIPES = {
     "executorch": ("fp32", "int8", "int8-static", "int4-g32"), "tflite": ("fp32", "int8", "int8-static", "int4-g32"),
-    "coreml": ("fp32", "fp16", "int8", "palette4"), "coreml-ios18": ("int4-g32",), "executorch-coreml": ("int4-g32",),
-    "tflite-npu": ("int8-static",),
+    "coreml": ("fp32", "fp16", "int8", "palette4"), "coreml-ios16": ("int8",), "coreml-ios18": ("int4-g32",),
+    "executorch-coreml": ("int4-g32",), "tflite-npu": ("int8-static",),
 }  # fmt: skip
 PAIRS = [pipeline.Pair(t.name, recipe) for t in targets.all_targets() for recipe in RECIPES.get(t.name, list(t.recipes)[-1:])]
 """Every kind of recipe of these targets and the last of the others; tests/test_variants.py makes more of them, slowly."""

@@ -17,7 +17,8 @@ from edgevit.vit.model import ViT
 RECIPES = {
     "executorch": ("fp32", "int8", "int8-static", "int4-g32"), "executorch-coreml": ("fp32", "int4-g32"),
     "tflite": ("fp32", "int8", "int8-static", "int4-g32"), "coreml": ("fp32", "fp16", "int8", "palette6"),
-    "coreml-ane": ("fp16", "int8"), "coreml-ios18": ("fp32", "int4-g32"), "tflite-npu": ("int8-static",),
+    "coreml-ane": ("fp16", "int8"), "coreml-ios16": ("fp16", "int8"), "coreml-ios18": ("fp32", "int4-g32"),
+    "tflite-npu": ("int8-static",),
 }  # fmt: skip
 PAIRS = [pipeline.Pair(t.name, recipe) for t in targets.all_targets() for recipe in RECIPES.get(t.name, list(t.recipes)[-1:])]
 WHOLE = {"executorch": 1, "executorch-coreml": 1, "executorch-vulkan": 1, "tflite": 0, "tflite-gpu": 0}

@@ -52,6 +52,9 @@ def artifact_notes(artifacts: Sequence[Artifact]) -> list[str]:
     if whose := [a.name for a in artifacts if a.origin and a.images]:
         notes.append(f"beside the checkpoint in float that the one they were made from began from: {', '.join(whose)}")
     notes += [f"{a.name}: {parted(a.paired, a.images)}" for a in artifacts if a.paired and a.paired.lost + a.paired.won]
+    if split := [a for a in artifacts if a.islands]:
+        named = ", ".join(f"{a.name}: {len(a.islands)} ({a.islands[0].place or a.islands[0].name} first)" for a in split)
+        notes.append(f"operators kept in float32, since their values do not fit into float16: {named}; --explain lists them")
     if whose := [a.name for a in artifacts if a.same_integers]:
         notes.append(f"same integers, scales and palettes as the recipe's, looked up in the file: {', '.join(whose)}")
     if whose := [f"{a.name} ({', '.join(a.reused)})" for a in artifacts if a.reused]:
@@ -87,6 +90,14 @@ def rewrite_notes(artifacts: Sequence[Artifact]) -> list[str]:
     """Why each rewrite is the same function, once for all artifacts; and those that are not."""
     found = {rewrite.name: rewrite for artifact in artifacts for rewrite in artifact.rewrites}
     return [f"{name}: {'' if r.exact else 'NOT the same function: '}{r.why}" for name, r in found.items()]
+
+
+ISLAND_COLUMNS = ("kept in float32", "operator", "of", "largest value")
+
+
+def island_rows(artifact: Artifact) -> list[list[str]]:
+    """Each operator that float16 is too small for, where it stands in the model, and the largest value that it met."""
+    return [[i.name, i.operator, i.place, f"{i.largest:.3g}"] for i in artifact.islands]
 
 
 LATENCY_COLUMNS = ("artifact", "where", "p50 ms", "p90 ms", "p99 ms", "runs", "threads")

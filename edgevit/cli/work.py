@@ -81,6 +81,8 @@ def _show_rewrites(made: list[Artifact]) -> None:
     for artifact in made:
         if rows := figures.rewrite_rows(artifact):
             console.table(f"How {artifact.name} was rewritten", figures.REWRITE_COLUMNS, rows)
+        if rows := figures.island_rows(artifact):
+            console.table(f"What {artifact.name} keeps in float32", figures.ISLAND_COLUMNS, rows)
     for line in figures.rewrite_notes(made):
         console.note(line)
 

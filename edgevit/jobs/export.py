@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +17,11 @@ from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit.artifact import Golden
 from edgevit.data.loading import Loader
+from edgevit.data.preprocess import denormalise
 from edgevit.errors import BadInput, EdgevitError, NoRuntime, QuantizeFailed
 from edgevit.jobs.answers import BATCH, given, load, loader, outputs, torch_runner
 from edgevit.jobs.quantize import IMAGES, SEEN
-from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Repeated, Runner
+from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Island, Outcome, Progress, Repeated, Runner
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +106,8 @@ def convert(
     from edgevit.vit.model import merged
 
     record, model = checkpoints.load(checkpoint)
-    images = torch.from_numpy(artifacts.read_golden(references, record.config).images[:PROVING])
+    golden = artifacts.read_golden(references, record.config).images
+    images = torch.from_numpy(golden[:PROVING])
     place = targets.get(artifact.target)
     model = merged(model, artifact.merges)
     progress("quantizing", 0, None)
@@ -114,6 +117,14 @@ def convert(
     seen = _seen(quantized.with_name(SEEN)) if quantized else None
     order = Order(model, artifact.quantization, images, record.preprocess, record.labels, artifact.input, seen)
     made = converters.convert(place.converter, order, into, progress)
+    looked_at = golden if seen is None else np.concatenate([golden, seen[:GOLDEN_IMAGES].numpy()])
+    if order.pixels:
+        looked_at = denormalise(looked_at, record.preprocess)
+    progress("looking for values that are too large", 0, None)
+    if islands := targets.too_large(artifact.target, into / made.file, looked_at):
+        shutil.rmtree(into / made.file)
+        made = converters.convert(place.converter, dataclasses.replace(order, islands=islands), into, progress)
+        _require_small(targets.too_large(artifact.target, into / made.file, looked_at))
     counted = targets.delegation(artifact.target, into / made.file)
     return dataclasses.replace(made, delegation=counted) if counted else made
 
@@ -129,6 +140,15 @@ def describe(artifact: Artifact, into: Path, progress: Progress) -> tuple[str, .
     assert artifact.file
     found: tuple[str, ...] = module.describe(into / artifact.file, artifact)
     return found
+
+
+def _require_small(left: tuple[Island, ...]) -> None:
+    """Raise EdgevitError where operators are still in a type that their values do not fit into."""
+    if left:
+        named = ", ".join(f"{island.name} ({island.place}): {island.largest:.3g}" for island in left[:NAMED])
+        raise EdgevitError(
+            f"values are too large for float16, and coremltools left them in it: {named}", "--recipe fp32 holds them"
+        )
 
 
 def _seen(file: Path) -> Tensor | None:
@@ -232,6 +252,7 @@ def _compared(
     """
     import safetensors.numpy
 
+    import targets
     from edgevit.checks.accuracy import compare, relative_error
 
     expected = safetensors.numpy.load_file(reference)
@@ -243,9 +264,17 @@ def _compared(
     assert artifact.tolerance
     error = relative_error(given(artifact, answered), given(artifact, alike))
     result = compare(logits, expected["logits"], classes, error, artifact.tolerance, runner.where, artifact.labels)
+    result = _with_faults(result, targets.faults(runner))
     cost = relative_error(given(artifact, answered), given(artifact, golden.logits)) if quantizes(artifact) else None
     result = dataclasses.replace(result, quantization_error=cost, skipped=tuple(sorted(chosen.skipped)), split=chosen.split)
     return result, Golden(golden.images, golden.classes, golden.logits, answered.astype(np.float32))
+
+
+def _with_faults(result: CheckResult, faults: str) -> CheckResult:
+    """The result, wrong whatever the answers were where the runner saw something go wrong on the way to them."""
+    if not faults:
+        return result
+    return dataclasses.replace(result, outcome=Outcome.WRONG_ANSWERS, reason="; ".join(filter(None, [faults, result.reason])))
 
 
 def _with_integers(result: CheckResult, artifact: Artifact, progress: Progress) -> CheckResult:

@@ -241,6 +241,7 @@ def _converted(blank: Artifact, done: Once[Exported], stages: Stages, target: Ta
         sha256=folder.sha256(file),
         delegation=done.value.delegation,
         rewrites=done.value.rewrites,
+        islands=done.value.islands,
         seconds=done.seconds,
         peak_bytes=done.peak_bytes,
         runtime=target.runtime,

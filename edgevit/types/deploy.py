@@ -181,6 +181,19 @@ class Ran:
         return self.outcome is Outcome.PASS
 
 
+@dataclass(frozen=True)
+class Island:
+    """An operator that a file of float16 keeps in float32: it reads or writes a value that comes too near to the end of float16.
+
+    `place` is the part of the model that it belongs to or comes after, `largest` the largest such value on real images.
+    """
+
+    name: str
+    operator: str
+    place: str
+    largest: float
+
+
 def artifact_name(target: str, recipe: str, merges: tuple[Merge, ...], input: Input = Input.TENSOR) -> str:
     """What an artifact and its folder are called: with the patches that are left, where some are merged; and what it takes."""
     patches = [f"{merge.patches}patches" for merge in merges[-1:]]
@@ -233,6 +246,8 @@ class Artifact:
     """The same images in the other runtimes that may open it."""
     notes: tuple[str, ...] = ()
     """What its file could not hold, or had to be told."""
+    islands: tuple[Island, ...] = ()
+    """What is kept in float32 where all else is in float16."""
     tolerance: Tolerance | None = None
     quantization: QuantRecipe | None = None
     """The recipe whole."""
@@ -273,8 +288,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Exported:
-    """What one conversion left: the model file's name, how much of it the back end takes, and how the model was rewritten."""
+    """What one conversion left: the model file's name, how much of it the back end takes, and how the model was rewritten.
+
+    `islands` are what is kept in float32 where all else is in float16.
+    """
 
     file: str
     delegation: Delegation
     rewrites: tuple[Rewritten, ...]
+    islands: tuple[Island, ...] = ()

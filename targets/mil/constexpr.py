@@ -7,9 +7,13 @@ coremltools/converters/mil/mil/ops/defs, iOS16/constexpr_ops.py and iOS18/compre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
+
+from targets.mil.moves import Operation
 
 
 def affine_dequantize(quantized_data: Tensor, zero_point: Tensor, scale: Tensor, axis: Tensor) -> Tensor:
@@ -46,6 +50,23 @@ def sparse_to_dense(nonzero_data: Tensor, mask: Tensor, shape: Tensor | None = N
     return torch.zeros(mask.shape, dtype=nonzero_data.dtype).masked_scatter(mask.bool(), nonzero_data)
 
 
+def lut_to_sparse(
+    indices_mask: Tensor, indices_nonzero_data: Tensor, lut: Tensor, vector_axis: Tensor | None = None
+) -> Sequence[Tensor]:
+    """Indices of what is not zero alone, looked up: the mask of the values and the values, for `sparse_to_dense`."""
+    dense = lut_to_dense(sparse_to_dense(indices_nonzero_data, indices_mask), lut, None, vector_axis)
+    mask = indices_mask if vector_axis is None else indices_mask.repeat_interleave(lut.shape[-1], int(vector_axis))
+    return mask, dense[mask.bool()]
+
+
+def sparse_blockwise_shift_scale(
+    data_mask: Tensor, nonzero_data: Tensor, scale: Tensor, offset: Tensor | None = None
+) -> Sequence[Tensor]:
+    """Of what is not zero alone: its mask and the values, for `sparse_to_dense`."""
+    dense = blockwise_shift_scale(sparse_to_dense(nonzero_data, data_mask), scale, offset)
+    return data_mask, dense[data_mask.bool()]
+
+
 def cast(source_val: Tensor, output_dtype: str) -> Tensor:
     return source_val
 
@@ -63,3 +84,14 @@ def unpacked(packed: Tensor, bits: int, shape: Tensor) -> Tensor:
     count = int(np.prod(sizes))
     every = np.unpackbits(packed.numpy(), bitorder="little")[: count * bits].reshape(count, bits)
     return torch.from_numpy(np.packbits(every, axis=1, bitorder="little")).reshape(sizes).long()
+
+
+CONSTEXPR: dict[str, Operation] = {
+    "constexpr_affine_dequantize": affine_dequantize,
+    "constexpr_blockwise_shift_scale": blockwise_shift_scale,
+    "constexpr_cast": cast,
+    "constexpr_lut_to_dense": lut_to_dense,
+    "constexpr_lut_to_sparse": lut_to_sparse,
+    "constexpr_sparse_blockwise_shift_scale": sparse_blockwise_shift_scale,
+    "constexpr_sparse_to_dense": sparse_to_dense,
+}

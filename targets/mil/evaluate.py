@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from edgevit.errors import BadInput, DamagedFile
 from targets.mil import package
+from targets.mil.magnitudes import overflow
 from targets.mil.program import Program, program
 
+MOST = 3
+"""Operators that are named."""
 CHUNK = 1 << 20
 """Numbers in the largest intermediate result that are computed at once: 4 MiB, so that they stay near the processor."""
 
@@ -28,12 +33,13 @@ class Evaluator:
     threads: int | None = None
 
     def __init__(self, path: Path) -> None:
+        self._images, self._overflows = 0, Counter[str]()
         self._program = program(package.read(path))
         if len(self._program.image.shape) != 4 or self._program.image.shape[0] != 1:
             raise DamagedFile(f"its input is {self._program.image.shape}, not one image (1, 3, H, W): {path}")
         if len(self._program.logits.shape) != 2 or self._program.logits.shape[0] != 1:
             raise DamagedFile(f"its output is {self._program.logits.shape}, not logits (1, classes): {path}")
-        self._batched = torch.vmap(self._program.evaluate, chunk_size=_chunk(self._program))
+        self._batched = torch.vmap(self._program.watched, chunk_size=_chunk(self._program))
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Images (N, 3, H, W) float32, preprocessed, to logits (N, classes) float32. Raises BadInput.
@@ -50,7 +56,21 @@ class Evaluator:
             return np.empty((0, self._program.logits.shape[1]), np.float32)
         with torch.no_grad():
             batch = torch.tensor(images, dtype=torch.float32).unsqueeze(1)
-            return self._batched(batch).squeeze(1).numpy()
+            logits, watched = self._batched(batch)
+            self._note(batch, watched)
+            return logits.squeeze(1).numpy()
+
+    def _note(self, batch: Tensor, watched: Tensor) -> None:
+        """Count the images, and those of them that overflow by where they do first."""
+        self._images += len(batch)
+        found = (overflow(self._program, image) for image in batch[watched.isnan()])
+        self._overflows.update(filter(None, found))
+
+    @property
+    def faults(self) -> str:
+        """Where float16 overflowed on the way to the answers that were given so far; empty where it did not."""
+        first = ", ".join(f"{name}: {count}" for name, count in self._overflows.most_common(MOST))
+        return f"float16 overflows for {self._overflows.total()} of {self._images} images, first at {first}" if first else ""
 
 
 def _chunk(program: Program) -> int:

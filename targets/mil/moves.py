@@ -109,18 +109,86 @@ def gather(
     return picked.reshape(x.shape[:dim] + indices.shape + x.shape[dim + 1 :])
 
 
+def gather_along_axis(x: Tensor, indices: Tensor, axis: Tensor, validate_indices: Tensor | None = None) -> Tensor:
+    """Each number of the result is found by its own index along `axis`."""
+    dim = int(axis)
+    places = indices.long()
+    return x.gather(dim, torch.where(places < 0, places + x.shape[dim], places))
+
+
+def gather_nd(x: Tensor, indices: Tensor, batch_dims: Tensor | int = 0, validate_indices: Tensor | None = None) -> Tensor:
+    """The last axis of `indices` names a place within the first axes of `x`."""
+    if batch := int(batch_dims):
+        return torch.stack([gather_nd(a, i, batch - 1) for a, i in zip(x, indices, strict=True)])
+    places = indices.long().unbind(-1)
+    wrapped = [torch.where(place < 0, place + size, place) for place, size in zip(places, x.shape, strict=False)]
+    return x[tuple(wrapped)]
+
+
+def select(cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(cond.bool(), a, b)
+
+
+def reverse(x: Tensor, axes: Tensor | None = None) -> Tensor:
+    return x.flip(list(range(x.ndim)) if axes is None else ints(axes))
+
+
+def band_part(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Zeros outside of a band around the diagonal of the last two axes; -1 keeps all on that side."""
+    x = x if int(upper) < 0 else x.tril(int(upper))
+    return x if int(lower) < 0 else x.triu(-int(lower))
+
+
+def flatten2d(x: Tensor, axis: Tensor) -> Tensor:
+    """All axes before `axis` become one, and the others another."""
+    return x.reshape(x.shape[: int(axis)].numel(), -1)
+
+
+def depth_to_space(x: Tensor, block_size: Tensor) -> Tensor:
+    """Channels to the places within blocks; the channels of the result lie innermost, other than in `pixel_shuffle`."""
+    n, channels, height, width = x.shape
+    size = int(block_size)
+    blocks = x.reshape(n, size, size, channels // size**2, height, width)
+    return blocks.permute(0, 3, 4, 1, 5, 2).reshape(n, -1, height * size, width * size)
+
+
+def space_to_depth(x: Tensor, block_size: Tensor) -> Tensor:
+    n, channels, height, width = x.shape
+    size = int(block_size)
+    blocks = x.reshape(n, channels, height // size, size, width // size, size)
+    return blocks.permute(0, 3, 5, 1, 2, 4).reshape(n, -1, height // size, width // size)
+
+
+def pixel_shuffle(x: Tensor, upscale_factor: Tensor) -> Tensor:
+    return torch.pixel_shuffle(x, int(upscale_factor))
+
+
+def pixel_unshuffle(x: Tensor, downscale_factor: Tensor) -> Tensor:
+    return torch.pixel_unshuffle(x, int(downscale_factor))
+
+
 def identity(x: Tensor) -> Tensor:
     return x
 
 
 MOVES: dict[str, Operation] = {
+    "band_part": band_part,
     "concat": concat,
+    "depth_to_space": depth_to_space,
     "expand_dims": expand_dims,
+    "flatten2d": flatten2d,
     "gather": gather,
+    "gather_along_axis": gather_along_axis,
+    "gather_nd": gather_nd,
     "identity": identity,
+    "pixel_shuffle": pixel_shuffle,
+    "pixel_unshuffle": pixel_unshuffle,
     "reshape": reshape,
+    "reverse": reverse,
+    "select": select,
     "slice_by_index": slice_by_index,
     "slice_by_size": slice_by_size,
+    "space_to_depth": space_to_depth,
     "split": split,
     "squeeze": squeeze,
     "stack": stack,

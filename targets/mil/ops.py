@@ -1,4 +1,4 @@
-"""The operations of MIL that a Vision Transformer needs, as pure functions of torch.
+"""The operations of MIL that an image classifier needs, as pure functions of torch: products and norms, and the table of all.
 
 Parameters are named as MIL names them; coremltools has filled in its defaults, so a parameter is optional here only
 where MIL itself lets it be absent. Semantics: coremltools/converters/mil/mil/ops/defs, where later versions of an
@@ -8,57 +8,17 @@ type by `targets.mil.values.stored`: an operation computes in float32 and rounds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from targets.mil import constexpr
+from targets.mil.constexpr import CONSTEXPR
 from targets.mil.moves import MOVES, Operation, ints
-
-
-def unary(function: Callable[[Tensor], Tensor]) -> Operation:
-    return lambda x: function(x)
-
-
-def binary(function: Callable[[Tensor, Tensor], Tensor]) -> Operation:
-    return lambda x, y: function(x, y)
-
-
-def reduction(function: Callable[..., Tensor]) -> Operation:
-    def reduce(x: Tensor, keep_dims: Tensor, axes: Tensor | None = None) -> Tensor:
-        dims = list(range(x.ndim)) if axes is None else ints(axes)
-        return function(x, dims, keepdim=bool(keep_dims))
-
-    return reduce
-
-
-def rsqrt(x: Tensor, epsilon: Tensor) -> Tensor:
-    return torch.rsqrt(x + epsilon)
-
-
-def clip(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    return x.clamp(float(alpha), float(beta))
-
-
-def log(x: Tensor, epsilon: Tensor) -> Tensor:
-    return torch.log(x + epsilon)
-
-
-def gelu(x: Tensor, mode: str) -> Tensor:
-    if mode == "SIGMOID_APPROXIMATION":
-        return x * torch.sigmoid(1.702 * x)
-    return F.gelu(x, approximate="tanh" if mode == "TANH_APPROXIMATION" else "none")
-
-
-def softmax(x: Tensor, axis: Tensor) -> Tensor:
-    return torch.softmax(x, int(axis))
-
-
-def cast(x: Tensor, dtype: str) -> Tensor:
-    """Nothing to compute: every result is stored as its type."""
-    return x
+from targets.mil.pointwise import POINTWISE
+from targets.mil.reductions import REDUCTIONS
+from targets.mil.windows import WINDOWS
 
 
 def matmul(x: Tensor, y: Tensor, transpose_x: Tensor, transpose_y: Tensor) -> Tensor:
@@ -105,95 +65,81 @@ def batch_norm(
     return F.batch_norm(x, mean, variance, gamma, beta, eps=float(epsilon))
 
 
-CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
+def instance_norm(x: Tensor, epsilon: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None) -> Tensor:
+    """Each channel of each image by itself."""
+    return F.instance_norm(x, weight=gamma, bias=beta, eps=float(epsilon))
 
 
-def conv(
-    x: Tensor,
-    weight: Tensor,
-    strides: Tensor,
-    pad_type: str,
-    pad: Tensor,
-    dilations: Tensor,
-    groups: Tensor,
-    bias: Tensor | None = None,
+def l2_norm(x: Tensor, epsilon: Tensor) -> Tensor:
+    """Over all but the batch, in rank 3 over everything: the last three axes."""
+    dims = list(range(-min(x.ndim, 3), 0))
+    return x / torch.sqrt(x.square().sum(dims, keepdim=True) + epsilon)
+
+
+def quantize(
+    input: Tensor, scale: Tensor, output_dtype: str, zero_point: Tensor | None = None, axis: Tensor | None = None
 ) -> Tensor:
-    stride, dilation = ints(strides), ints(dilations)
-    kernel = [(size - 1) * step + 1 for size, step in zip(weight.shape[2:], dilation, strict=True)]
-    pads = ints(pad) if pad_type == "custom" else padding(pad_type, x.shape[2:], kernel, stride)
-    last_first = [pads[2 * axis + side] for axis in reversed(range(len(kernel))) for side in (0, 1)]
-    return CONVOLUTIONS[x.ndim](F.pad(x, last_first), weight, bias, stride, 0, dilation, int(groups))
+    """round(input / scale) + zero_point, kept within 8 bits."""
+    whole = torch.round(input / _along(scale, input, axis))
+    whole = whole if zero_point is None else whole + _along(zero_point, input, axis).float()
+    return whole.clamp(0, 255) if output_dtype == "uint8" else whole.clamp(-128, 127)
 
 
-def pad(x: Tensor, pad: Tensor, mode: str, constant_val: Tensor) -> Tensor:
-    """`pad` holds before and after of the last axes, in the order of the axes; torch wants the last axis first."""
-    amounts = ints(pad)
-    last_first = [amounts[2 * axis + side] for axis in reversed(range(len(amounts) // 2)) for side in (0, 1)]
-    if mode == "constant":
-        return F.pad(x, last_first, value=float(constant_val))
-    return F.pad(x, last_first, mode=mode)
+def dequantize(input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: Tensor | None = None) -> Tensor:
+    whole = input.float() if zero_point is None else input.float() - _along(zero_point, input, axis).float()
+    return _along(scale, input, axis) * whole
 
 
-def max_pool(x: Tensor, kernel_sizes: Tensor, strides: Tensor, pad_type: str, pad: Tensor, ceil_mode: Tensor) -> Tensor:
-    kernel, stride = ints(kernel_sizes), ints(strides)
-    pads = ints(pad) if pad_type == "custom" else padding(pad_type, x.shape[2:], kernel, stride)
-    last_first = [pads[2 * axis + side] for axis in reversed(range(len(kernel))) for side in (0, 1)]
-    return POOLS[x.ndim](F.pad(x, last_first, value=-torch.inf), kernel, stride, ceil_mode=bool(ceil_mode))
+def _along(vector: Tensor, x: Tensor, axis: Tensor | None) -> Tensor:
+    """A scalar, or a vector along `axis` of `x`."""
+    if axis is None or not vector.ndim:
+        return vector
+    return vector.reshape([-1 if dim == int(axis) % x.ndim else 1 for dim in range(x.ndim)])
 
 
-POOLS: dict[int, Callable[..., Tensor]] = {3: F.max_pool1d, 4: F.max_pool2d, 5: F.max_pool3d}
+def fill(shape: Tensor, value: Tensor) -> Tensor:
+    return value.expand(ints(shape))
 
 
-def padding(pad_type: str, sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int]) -> list[int]:
-    """Before and after each axis. An odd one goes after (`same`) or before (`same_lower`), as in TensorFlow."""
-    if pad_type == "valid":
-        return [0, 0] * len(kernel)
-    pads = []
-    for size, width, step in zip(sizes, kernel, stride, strict=True):
-        total = max(0, (-(-size // step) - 1) * step + width - size)
-        less, more = total // 2, total - total // 2
-        pads += [more, less] if pad_type == "same_lower" else [less, more]
-    return pads
+def fill_like(ref_tensor: Tensor, value: Tensor) -> Tensor:
+    return value.expand(ref_tensor.shape)
 
 
-OPERATIONS: dict[str, Operation] = MOVES | {
-    "abs": unary(torch.abs),
-    "add": binary(torch.add),
+def range_1d(start: Tensor, end: Tensor, step: Tensor) -> Tensor:
+    return torch.arange(start.item(), end.item(), step.item())
+
+
+def shape(x: Tensor) -> Tensor:
+    return torch.tensor(x.shape)
+
+
+def one_hot(indices: Tensor, one_hot_vector_size: Tensor, axis: Tensor, on_value: Tensor, off_value: Tensor) -> Tensor:
+    """An index that is negative or too large turns nothing on."""
+    dim = int(axis) % (indices.ndim + 1)
+    classes = torch.arange(int(one_hot_vector_size)).reshape([-1] + [1] * (indices.ndim - dim))
+    return torch.where(indices.unsqueeze(dim) == classes, on_value, off_value)
+
+
+OPERATIONS: dict[str, Operation] = {
+    **MOVES,
+    **POINTWISE,
+    **REDUCTIONS,
+    **WINDOWS,
+    **CONSTEXPR,
     "batch_norm": batch_norm,
-    "cast": cast,
-    "clip": clip,
-    "constexpr_affine_dequantize": constexpr.affine_dequantize,
-    "constexpr_blockwise_shift_scale": constexpr.blockwise_shift_scale,
-    "constexpr_cast": constexpr.cast,
-    "constexpr_lut_to_dense": constexpr.lut_to_dense,
-    "constexpr_sparse_to_dense": constexpr.sparse_to_dense,
-    "conv": conv,
+    "dequantize": dequantize,
     "einsum": einsum,
-    "erf": unary(torch.erf),
-    "exp": unary(torch.exp),
-    "gelu": gelu,
+    "fill": fill,
+    "fill_like": fill_like,
+    "instance_norm": instance_norm,
+    "l2_norm": l2_norm,
     "layer_norm": layer_norm,
     "linear": linear,
-    "log": log,
     "matmul": matmul,
-    "max_pool": max_pool,
-    "maximum": binary(torch.maximum),
-    "minimum": binary(torch.minimum),
-    "mul": binary(torch.mul),
-    "pad": pad,
-    "pow": binary(torch.pow),
-    "real_div": binary(torch.div),
-    "reduce_max": reduction(torch.amax),
-    "reduce_mean": reduction(torch.mean),
-    "reduce_sum": reduction(torch.sum),
-    "relu": unary(torch.relu),
-    "rsqrt": rsqrt,
+    "one_hot": one_hot,
+    "quantize": quantize,
+    "range_1d": range_1d,
     "scaled_dot_product_attention": scaled_dot_product_attention,
-    "sigmoid": unary(torch.sigmoid),
-    "silu": unary(F.silu),
-    "softmax": softmax,
-    "sqrt": unary(torch.sqrt),
-    "square": unary(torch.square),
-    "sub": binary(torch.sub),
-    "tanh": unary(torch.tanh),
+    "shape": shape,
 }
+"""All that is known here, by MIL's name."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from edgevit.errors import DamagedFile, EdgevitError
@@ -28,23 +29,30 @@ CLASSIFY = "classify"
 
 @dataclass(frozen=True)
 class Slot:
-    """A value of the program: its place among all values, and its type and shape in MIL."""
+    """A value of the program: its place among all values, its type and shape in MIL, and its name."""
 
     place: int
     kind: str
     shape: tuple[int, ...]
+    name: str
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operation: its inputs are places of values, or tuples of places."""
+    """One operation: its inputs are places of values, or tuples of places, and `named` are what those values are called."""
 
     kind: str
     name: str
-    inputs: Mapping[str, int | tuple[int, ...]]
+    inputs: Mapping[str, int | tuple[int, ...]] = field(hash=False)
     outputs: tuple[Slot, ...]
     done: tuple[int, ...] = ()
     """Places that no later step reads."""
+    named: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> set[int]:
+        """Places that it reads or writes."""
+        return self.reads | {slot.place for slot in self.outputs}
 
     @property
     def reads(self) -> set[int]:
@@ -59,13 +67,17 @@ class Step:
         for place in self.done:
             values.pop(place, None)
 
-    def _run(self, values: dict[int, Value]) -> None:
+    def computed(self, values: Mapping[int, Value]) -> Sequence[Tensor]:
+        """What it gives, before anything is rounded to what the program stores."""
         given = {
             name: [values[place] for place in places] if isinstance(places, tuple) else values[places]
             for name, places in self.inputs.items()
         }
         result = OPERATIONS[self.kind](**given)
-        for slot, value in zip(self.outputs, [result] if isinstance(result, Tensor) else result, strict=True):
+        return [result] if isinstance(result, Tensor) else result
+
+    def _run(self, values: dict[int, Value]) -> None:
+        for slot, value in zip(self.outputs, self.computed(values), strict=True):
             if tuple(value.shape) != slot.shape:
                 raise ValueError(f"it gives shape {tuple(value.shape)}, and the package says {slot.shape}")
             values[slot.place] = value if self.kind in MOVES else stored(value, slot.kind)
@@ -87,10 +99,17 @@ class Program:
 
     def evaluate(self, image: Tensor) -> Tensor:
         """Take every step for one image, of the shape that `image` says. Raises EdgevitError."""
+        return self.watched(image)[0]
+
+    def watched(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits, and 0 if every value in float16 on the way was finite, else NaN."""
         values = {**self.constants, self.image.place: stored(image, self.image.kind)}
+        watch = torch.zeros(())
         for step in self.steps:
             step.run(values, self.package)
-        return cast(Tensor, values[self.logits.place])
+            if step.kind not in MOVES:
+                watch = watch + sum(0 * cast(Tensor, values[s.place]).sum() for s in step.outputs if s.kind == "fp16")
+        return cast(Tensor, values[self.logits.place]), watch
 
 
 def program(package: Package) -> Program:
@@ -107,7 +126,7 @@ def program(package: Package) -> Program:
     else:
         image = _signature(package, "input", description.input, list(main.inputs.values()))
     logits = _probabilities(package) or _signature(package, "output", description.output, main.outputs)
-    constants, steps = _folded(package)
+    constants, steps = folded(main.operations, package.folder)
     needed = {logits.place}.union(*(step.reads for step in steps))
     constants = {place: value for place, value in constants.items() if place in needed}
     return Program(package.folder, image, logits, constants, _released(steps, keep=constants.keys() | {logits.place}), pixels)
@@ -162,18 +181,18 @@ def class_labels(package: Package) -> list[str]:
     return [str(label) for label in package.main.operations[-1].inputs["classes"].val]
 
 
-def _folded(package: Package) -> tuple[dict[int, Value], list[Step]]:
+def folded(operations: Iterable[Any], package: Path) -> tuple[dict[int, Value], list[Step]]:
     """All constants, those among them that are computed from others too, and the steps that remain."""
     constants: dict[int, Value] = {}
     steps = []
-    for operation in package.main.operations:
+    for operation in operations:
         if operation.op_type == CLASSIFY or types.is_list(operation.outputs[0].sym_type):  # the list of its labels
             continue
         step = _step(operation)
         if operation.op_type == "const":
             constants[step.outputs[0].place] = constant(operation.outputs[0].val, step.outputs[0].kind)
         elif step.reads <= constants.keys():
-            step.run(constants, package.folder)
+            step.run(constants, package)
         else:
             steps.append(step)
     return constants, steps
@@ -182,12 +201,13 @@ def _folded(package: Package) -> tuple[dict[int, Value], list[Step]]:
 def _step(operation: Any) -> Step:
     given = {name: value for name, value in operation.inputs.items() if value is not None}
     inputs = {name: tuple(map(id, v)) if isinstance(v, list | tuple) else id(v) for name, v in given.items()}
-    return Step(operation.op_type, operation.name, inputs, tuple(_slot(output) for output in operation.outputs))
+    named = tuple(one.name for value in given.values() for one in (value if isinstance(value, list | tuple) else [value]))
+    return Step(operation.op_type, operation.name, inputs, tuple(_slot(output) for output in operation.outputs), named=named)
 
 
 def _slot(variable: Any) -> Slot:
     """Variables are told apart by identity: two of them may have one name."""
-    return Slot(id(variable), types.builtin_to_string(variable.dtype), tuple(variable.shape))
+    return Slot(id(variable), types.builtin_to_string(variable.dtype), tuple(variable.shape), variable.name)
 
 
 def _released(steps: list[Step], keep: set[int]) -> tuple[Step, ...]:

@@ -259,7 +259,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "no main": ("no function main", lambda p: edit(p, lambda s: s.mlProgram.functions.clear())),
     "an output from nowhere": ("cannot be read", lambda p: edit(p, swap_output)),
     "two inputs": ("one input, not images, more", lambda p: edit(p, lambda s: s.description.input.add(name="more"))),
-    "an image as input": ("no array of floats", lambda p: edit(p, take_image)),
+    "an image of another size": ("no RGB image of one size", lambda p: edit(p, take_image)),
     "another shape": (r"described as \(1, 3, 24, 25\)", lambda p: edit(p, widen)),
     "another type": ("no array of floats", lambda p: edit(p, halve)),
 }  # fmt: skip

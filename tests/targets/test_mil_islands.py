@@ -1,0 +1,130 @@
+"""Values that float16 does not hold: named where they overflow, and kept in float32 by an export that finds them first."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgevit.types import Exported, Island, Preprocess, silent
+from edgevit.vit.config import config
+from edgevit.vit.model import ViT
+
+pytest.importorskip("targets.mil.library")  # before coremltools: it imports it without TensorFlow
+pytest.importorskip("coremltools")
+pytest.importorskip("torchao")
+
+import converters
+import quantize
+import targets
+from converters.order import Order
+from quantize import apply as quantizing
+from targets.mil import magnitudes
+
+SHAPE = dataclasses.replace(config("Pico/8", (32, 32), 10), depth=2)
+IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+FACTOR = 4e4
+PLAIN = Preprocess((32, 32), (32, 32))
+
+
+@pytest.fixture(scope="module")
+def vit() -> ViT:
+    """The second block's MLP works with numbers of some 1e5 within; its second Linear scales them back."""
+    torch.manual_seed(0)
+    model = ViT(SHAPE).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    mlp = model.blocks[1].mlp
+    for tensor, factor in ((mlp.fc1.weight, FACTOR), (mlp.fc1.bias, FACTOR), (mlp.fc2.weight, 20 / FACTOR)):
+        tensor.data *= factor
+    return model.requires_grad_(False)
+
+
+Make = Callable[..., tuple[Path, Exported]]
+
+
+@pytest.fixture(scope="module")
+def make(vit: ViT, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Each package once."""
+    gc.freeze()  # `ct.convert` collects garbage each time, which takes long among the objects of torch and coremltools
+
+    @cache
+    def made(target: str, recipe: str, islands: tuple[Island, ...] = ()) -> tuple[Path, Exported]:
+        quantized, into = ViT(SHAPE).eval().requires_grad_(False), tmp_path_factory.mktemp(target)
+        quantized.load_state_dict(vit.state_dict())
+        quantizing.apply(quantized, quantize.get(recipe), False)
+        place = targets.get(target)
+        exported = converters.convert(
+            place.converter, Order(quantized, quantize.get(recipe), IMAGES, PLAIN, islands=islands), into, silent
+        )
+        return into / exported.file, exported
+
+    return made
+
+
+def error(vit: ViT, answered: np.ndarray) -> float:
+    wanted = vit(IMAGES).numpy()
+    return float(np.linalg.norm(answered - wanted) / np.linalg.norm(wanted))
+
+
+SLOWER = pytest.mark.slow
+
+
+@pytest.mark.parametrize("target", ["coreml", pytest.param("coreml-ios18", marks=SLOWER), "coreml-ane"])
+def test_plain_float16_overflows_and_is_named(target: str, make: Make) -> None:
+    file, _ = make(target, "fp16")
+    runner = targets.load(target, file)
+    assert targets.faults(runner) == ""
+    runner(IMAGES.numpy())
+    words = targets.faults(runner)
+    assert "4 of 4 images" in words and "blocks.1.mlp.fc1" in words, words
+
+
+PAIRS = [
+    ("coreml", "fp16"),
+    pytest.param("coreml", "int8", marks=SLOWER),
+    pytest.param("coreml-ios18", "fp16", marks=SLOWER),
+    ("coreml-ane", "fp16"),
+]
+
+
+@pytest.mark.parametrize(("target", "recipe"), PAIRS)
+def test_islands_hold_what_float16_does_not(target: str, recipe: str, vit: ViT, make: Make) -> None:
+    plain, _ = make(target, recipe)
+    islands = targets.too_large(target, plain, IMAGES.numpy())
+    assert len(islands) == 3 and all("blocks.1.mlp" in island.place for island in islands), islands
+    assert all(island.largest > magnitudes.LIMIT for island in islands)
+    file, exported = make(target, recipe, islands)
+    assert exported.islands == islands and targets.too_large(target, file, IMAGES.numpy()) == ()
+    runner = targets.load(target, file)
+    assert error(vit, runner(IMAGES.numpy())) < (0.02 if recipe == "fp16" else 0.1)
+    assert targets.faults(runner) == ""
+
+
+def test_nothing_is_kept_where_everything_fits(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    exported = converters.convert("coreml", Order(ViT(SHAPE).eval(), quantize.get("fp16"), IMAGES, PLAIN), tmp_path, silent)
+    assert targets.too_large("coreml", tmp_path / exported.file, IMAGES.numpy()) == ()
+
+
+@pytest.mark.slow
+def test_single_precision_has_no_islands(make: Make) -> None:
+    file, _ = make("coreml", "fp32")
+    assert targets.too_large("coreml", file, IMAGES.numpy()) == ()
+    runner = targets.load("coreml", file)
+    runner(IMAGES.numpy())
+    assert targets.faults(runner) == ""
+
+
+def test_an_island_leaves_the_neural_engine(make: Make) -> None:
+    """It has no float32: the export of that target is not delegated whole then, and says where."""
+    plain, _ = make("coreml-ane", "fp16")
+    file, _ = make("coreml-ane", "fp16", targets.too_large("coreml-ane", plain, IMAGES.numpy()))
+    counted = targets.delegation("coreml-ane", file)
+    assert counted and counted.outside and "float32" in counted.reason
