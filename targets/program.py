@@ -27,7 +27,7 @@ class Program:
         self._program: Any = runtime._load_program_from_buffer(self._data, program_verification=whole)
         self._names = {self._program.get_method_name(i) for i in range(self._program.num_methods())}
         if self.ours:
-            _require_runtime(file, self.text(methods.RUNTIME))
+            require_runtime(file, self.text(methods.RUNTIME))
 
     @property
     def ours(self) -> bool:
@@ -56,7 +56,7 @@ def described(file: Path) -> Described | None:
     return methods.read(program.text) if program.ours else None
 
 
-def _require_runtime(file: Path, made_for: str) -> None:
+def require_runtime(file: Path, made_for: str) -> None:
     """ExecuTorch promises that a program runs on the next minor release, and nothing of older ones (POLICY).
 
     So one of a newer minor release is refused. Patches of one release are taken as alike.

@@ -16,7 +16,7 @@ from edgevit.types import Bundled
 @command
 def bundle(
     artifact: Annotated[Path, typer.Argument(help="An artifact of ExecuTorch.")],
-    out: Annotated[Path, typer.Option("--out", help="The file, by custom .bpte. It holds the program again, whole.")],
+    out: Annotated[Path, typer.Option("--out", help="The file, as a rule .bpte. It holds the whole program again.")],
     images: Annotated[int, typer.Option("--images", min=1, help="Golden images in it.")] = 4,
     force: Force = False,
     json: Json = False,

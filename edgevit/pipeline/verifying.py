@@ -15,9 +15,9 @@ from edgevit.types import Artifact, Looked, Progress, Repeated, Verified
 
 
 def verify(path: Path, checkpoint: Path | None, progress: Progress) -> Verified:
-    """Whether the artifact at `path` is what was made: its files and record, the versions here, its golden batch, its checkpoint.
+    """Whether the artifact at `path` is what was made: its files and record, the versions here, what its file says
 
-    Raises BadInput where there is no artifact.
+    of itself, its golden batch, its checkpoint. Raises BadInput where there is no artifact.
     """
     artifact = artifacts.read(path)
     files = _files(artifact)
