@@ -13,8 +13,12 @@ from executorch.exir.backend.partitioner import Partitioner
 from torch import Tensor, nn
 from torch.fx.traceback import NodeSource
 
+import edgevit
+from converters import operators
 from converters.order import Order
-from edgevit.types import Delegation, Progress
+from edgevit import methods
+from edgevit.types import Delegation, Described, Progress
+from edgevit.versions import version
 
 FILE = "model.pte"
 
@@ -33,17 +37,27 @@ class FromPixels(nn.Module):
 def lower(model: nn.Module, order: Order, partitioner: Partitioner, delegate: str, into: Path, progress: Progress) -> Delegation:
     """Write the program of one image, float32 (1, 3, H, W) or uint8 (1, H, W, 3), to what is ordered, to the folder `into`.
 
-    The call of a delegate counts as a node outside of it.
+    Its constant methods say what it is (`edgevit.methods`), and the operators that it calls are listed beside it. The call of a
+    delegate counts as a node outside of it.
     """
-    exported = _exported(model, order)
+    exported, constants = _exported(model, order), methods.written(described(order))
     progress(f"lowering to {delegate}", 1, 3)
     with _shared_provenance():
-        edge = to_edge_transform_and_lower(exported, partitioner=[partitioner])
+        edge = to_edge_transform_and_lower(exported, partitioner=[partitioner], constant_methods=constants)
         info = get_delegation_info(edge.exported_program().graph_module)
         progress("writing the program", 2, 3)
-        (into / FILE).write_bytes(edge.to_executorch().buffer)
+        program = edge.to_executorch()
+        (into / FILE).write_bytes(program.buffer)
+    plans = program.executorch_program.execution_plan
+    operators.write(into / FILE, (delegate.id for plan in plans for delegate in plan.delegates))
     progress("writing the program", 3, 3)
     return Delegation(info.num_delegated_subgraphs, info.num_delegated_nodes, info.num_non_delegated_nodes)
+
+
+def described(order: Order) -> Described:
+    """What a program of that order says of itself."""
+    made_by = {"edgevit": edgevit.__version__, "executorch": version("executorch") or ""}
+    return Described(order.labels, order.preprocess, order.input, made_by)
 
 
 def _exported(model: nn.Module, order: Order) -> torch.export.ExportedProgram:

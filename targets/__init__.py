@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgevit.errors import BadInput, NotInstalled, UnknownName
-from edgevit.types import Delegation, Island, Library, QuantRecipe, Runner, Runtime, Target, Tolerance, Weights
+from edgevit.types import Delegation, Described, Island, Library, QuantRecipe, Runner, Runtime, Target, Tolerance, Weights
 from targets.tolerances import STATIC
 
 if TYPE_CHECKING:
@@ -169,3 +169,14 @@ def delegation(name: str, file: Path) -> Delegation | None:
     """What the target of that name takes of the model in `file`, where it is the target that knows how to count it."""
     count = getattr(_file(name), "delegation", None)
     return count(file) if count else None
+
+
+def describes(name: str) -> bool:
+    """Whether a file of the target of that name can say what it is."""
+    return hasattr(_file(name), "described")
+
+
+def described(name: str, file: Path) -> Described | None:
+    """What the model in `file` says of itself, where the target of that name can ask it and it says something."""
+    ask = getattr(_file(name), "described", None)
+    return ask(file) if ask else None

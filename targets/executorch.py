@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgevit.errors import NoRuntime
 from edgevit.types import Footprint, Library, Target
+from targets.program import Program
+from targets.program import described as described
 from targets.tolerances import DYNAMIC, FP32
 
 TARGET = Target(
@@ -34,20 +35,16 @@ class ExecutorchRunner:
 
     def __init__(self, file: Path, threads: int | None, delegate: str = "XnnpackBackend") -> None:
         import torch
-
-        # The native half of executorch.runtime: its Python half would load the whole exporter besides, for 6 s and nothing.
         from executorch.extension.pybindings import _portable_lib as runtime
 
         if threads:
             runtime._unsafe_reset_threadpool(threads)
         self.threads = int(runtime._threadpool_get_thread_count())
         self._torch = torch
-        self._data = file.read_bytes()  # this and the program must outlive the method
-        whole = runtime.Verification.InternalConsistency  # by default it would believe whatever offsets a file holds
-        self._program: Any = runtime._load_program_from_buffer(self._data, program_verification=whole)
+        self._program = Program(file)
         if delegate not in runtime._get_registered_backend_names():
             raise NoRuntime(f"the ExecuTorch that is installed here was built without {delegate}")
-        self._method = self._program.load_method("forward")
+        self._method = self._program.method("forward")
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return np.concatenate([self._one(images[i : i + 1]) for i in range(len(images))])

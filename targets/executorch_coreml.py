@@ -10,6 +10,7 @@ from typing import Any
 from edgevit.errors import DamagedFile, NoRuntime
 from edgevit.types import Library, Runner, Target
 from targets.executorch import ExecutorchRunner
+from targets.program import described as described
 from targets.tolerances import FP16, FP32, INT4, WEIGHTS
 
 BACKEND = "CoreMLBackend"
@@ -47,7 +48,7 @@ def delegated(file: Path) -> bytes:
 
     try:
         program = deserialize_pte_binary(file.read_bytes()).program
-        (plan,) = program.execution_plan
+        (plan,) = (plan for plan in program.execution_plan if plan.name == "forward")  # the others are constants
         names = [delegate.id for delegate in plan.delegates]
         steps = [instruction.instr_args for chain in plan.chains for instruction in chain.instructions]
     except Exception as error:  # of a reader of other people's files, which may raise anything

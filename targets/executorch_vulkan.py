@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgevit.types import Library, Target, Tolerance
 from targets.executorch import ExecutorchRunner
+from targets.program import described as described
 from targets.tolerances import FP16
 
 TARGET = Target(

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from edgevit.cli import learn, look, mix, show, weights, work  # noqa: F401  (they register their commands)
+from edgevit.cli import device, learn, look, mix, show, weights, work  # noqa: F401  (they register their commands)
 from edgevit.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +39,7 @@ FLOORS = (
     ("edgevit.pipeline", "edgevit.doctor"),
     ("edgevit.jobs",),
     (*SIBLINGS, "quantize", "converters", "targets"),
-    ("edgevit.artifact", "edgevit.checkpoint", "edgevit.cache"),
+    ("edgevit.artifact", "edgevit.checkpoint", "edgevit.cache", "edgevit.methods"),
     ("edgevit.vit", "edgevit.data"),
     ("edgevit.folder", "edgevit.record", "edgevit.versions", "edgevit.interval", "edgevit.lean", "edgevit.memory"),
     ("edgevit.types",),
@@ -65,7 +65,8 @@ ONLY_IN = {
     "torchao": ("quantize", "converters"),
     "executorch": (
         "converters.executorch", "converters.executorch_coreml", "converters.executorch_vulkan", "converters.lowering",
-        "converters.static", "targets.etdump", "targets.executorch", "targets.executorch_coreml",
+        "converters.operators", "converters.static", "targets.bundle", "targets.etdump", "targets.executorch",
+        "targets.executorch_coreml", "targets.program",
     ),
     "coremltools": ("converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
     "litert_torch": ("converters.tflite", "converters.tflite_gpu"),

@@ -123,7 +123,7 @@ def verify(
     checkpoint: Annotated[Path | None, typer.Option(help="Where the checkpoint is now, if it was moved.")] = None,
     json: Json = False,
 ) -> None:
-    """Whether artifacts are still what was made: every hash, the versions here, the golden batch run again, the checkpoint."""
+    """Whether artifacts are still what was made: hashes, versions, metadata, the golden batch run again, the checkpoint."""
     from edgevit import pipeline, record
 
     with console.progress() as progress:

@@ -20,6 +20,7 @@ from edgevit.data.loading import Loader
 from edgevit.data.preprocess import denormalise
 from edgevit.errors import BadInput, EdgevitError, NoRuntime, QuantizeFailed
 from edgevit.jobs.answers import BATCH, given, load, loader, outputs, torch_runner
+from edgevit.jobs.program import metadata
 from edgevit.jobs.quantize import IMAGES, SEEN
 from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Island, Outcome, Progress, Repeated, Runner
 
@@ -200,7 +201,7 @@ def check(
         beside = references / (ORIGIN if artifact.origin else REFERENCE)
         result, golden = _compared(artifact, runner, golden, alike, beside, loader(record, data), progress)
         artifacts.write_golden(into, golden)
-    return _with_integers(result, artifact, progress)
+    return _with_metadata(_with_integers(result, artifact, progress), artifact)
 
 
 def repeat(artifact: Artifact, progress: Progress) -> Repeated:
@@ -294,5 +295,15 @@ def _with_integers(result: CheckResult, artifact: Artifact, progress: Progress) 
         return dataclasses.replace(result, same_integers=True)
     there = sum(key.partition("/")[0] in integers.KINDS for key in stored)
     words = f"{len(absent)} of {there} matrices, scales and palettes are not the recipe's: {', '.join(absent[:NAMED])}"
+    return dataclasses.replace(_wrong(result, words), same_integers=False)
+
+
+def _with_metadata(result: CheckResult, artifact: Artifact) -> CheckResult:
+    """The result where the file says of itself what the record says; else a wrong answer: an app would read it from the file."""
+    looked = metadata(artifact)
+    return _wrong(result, looked.words) if looked.holds is False else result
+
+
+def _wrong(result: CheckResult, words: str) -> CheckResult:
     reason = "; ".join(filter(None, [result.reason, words]))
-    return dataclasses.replace(result, outcome=Outcome.WRONG_ANSWERS, reason=reason, same_integers=False)
+    return dataclasses.replace(result, outcome=Outcome.WRONG_ANSWERS, reason=reason)

@@ -1,5 +1,6 @@
 """The stages in order, each in a child process; an error becomes an Outcome that names its stage."""
 
+from edgevit.pipeline.bundling import bundle
 from edgevit.pipeline.calibrating import choose as choose_calibration
 from edgevit.pipeline.export import export, too_little
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
@@ -23,6 +24,7 @@ __all__ = [
     "artifact_folders",
     "bench",
     "budget",
+    "bundle",
     "can_go_on",
     "check",
     "choose_calibration",

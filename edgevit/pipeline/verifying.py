@@ -15,15 +15,16 @@ from edgevit.types import Artifact, Looked, Progress, Repeated, Verified
 
 
 def verify(path: Path, checkpoint: Path | None, progress: Progress) -> Verified:
-    """Whether the artifact at `path` is what was made: its files and record, the versions here, its golden batch, its checkpoint.
+    """Whether the artifact at `path` is what was made: its files and record, the versions here, what its file says
 
-    Raises BadInput where there is no artifact.
+    of itself, its golden batch, its checkpoint. Raises BadInput where there is no artifact.
     """
     artifact = artifacts.read(path)
     files = _files(artifact)
     looked = [files]
     if files.holds:
-        looked += [_versions(artifact), _golden(artifact, progress), _checkpoint(artifact, checkpoint)]
+        looked += [_versions(artifact), *_metadata(artifact, progress), _golden(artifact, progress)]
+        looked.append(_checkpoint(artifact, checkpoint))
     return Verified(str(path), artifact.identity, tuple(looked))
 
 
@@ -43,6 +44,19 @@ def _versions(artifact: Artifact) -> Looked:
         if here.get(name) != version
     ]
     return Looked("versions", not others, "; ".join(others) or f"the {len(artifact.versions)} that made it are here")
+
+
+def _metadata(artifact: Artifact, progress: Progress) -> list[Looked]:
+    """Nothing where files of that target say nothing of themselves."""
+    what, place = "metadata", targets.get(artifact.target)
+    if not targets.describes(place.name):
+        return []
+    if absent := targets.missing(place):
+        return [Looked(what, None, f"not read: {', '.join(library.module for library in absent)} is not installed")]
+    try:
+        return [stage.run("edgevit.jobs.program:metadata", Looked, progress, artifact=artifact).value]
+    except EdgevitError as error:
+        return [Looked(what, False, error.message)]
 
 
 def _golden(artifact: Artifact, progress: Progress) -> Looked:

@@ -4,7 +4,9 @@ from edgevit.types.accuracy import Damage, Paired
 from edgevit.types.analysis import Analysis, Budget, LayerDamage, Mix
 from edgevit.types.deploy import (
     Artifact,
+    Bundled,
     Delegation,
+    Described,
     Exported,
     Footprint,
     Input,
@@ -49,6 +51,7 @@ __all__ = [
     "Attended",
     "Bin",
     "Budget",
+    "Bundled",
     "Calibration",
     "CheckResult",
     "Checkpoint",
@@ -57,6 +60,7 @@ __all__ = [
     "Damage",
     "DataChoice",
     "Delegation",
+    "Described",
     "Distances",
     "Drawn",
     "EvalResult",

@@ -287,6 +287,36 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Described:
+    """What a model file says of itself, for whoever has nothing but the file; None of what it does not say.
+
+    `versions` are edgevit's and that of the runtime that it was made for, by the names of their packages.
+    """
+
+    labels: tuple[str, ...] | None = None
+    preprocess: Preprocess | None = None
+    input: Input | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A program with inputs and the outputs that are expected of it, in one file.
+
+    `expected` says whose outputs they are. `passed` is None where nothing here runs it, and `reason` then says why, or what went
+    wrong. The test holds where no output is farther from its own than `atol`.
+    """
+
+    file: Path
+    bytes: int
+    images: int
+    expected: str
+    atol: float
+    passed: bool | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Exported:
     """What one conversion left: the model file's name, how much of it the back end takes, and how the model was rewritten.
 

@@ -19,12 +19,13 @@ from edgevit import folder, stage
 from edgevit.artifact import Golden
 from edgevit.errors import DamagedFile, NoRuntime
 from edgevit.jobs.export import check
-from edgevit.types import Artifact, Checkpoint, DataChoice, Exported, Outcome, Preprocess, TrainConfig, silent
+from edgevit.types import Artifact, Checkpoint, DataChoice, Exported, Input, Outcome, Preprocess, TrainConfig, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 from quantize import apply as quantizing
 
 SHAPE = config("Pico/8", (16, 16), 5)
+PREPROCESS, LABELS = Preprocess((16, 16), (16, 16)), tuple("abcde")
 FORMS = ("fp32", "fp16", "int8", "int4-g32")
 RECIPES = {
     t.name: [pytest.param(r, marks=() if r == "fp32" else pytest.mark.slow) for r in FORMS if r in t.recipes]
@@ -43,7 +44,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for p in vit.parameters():
         p.add_(0.1 * torch.randn_like(p))
     path = tmp_path_factory.mktemp("source")
-    record = Checkpoint(SHAPE, Preprocess((16, 16), (16, 16)), tuple("abcde"), {}, "", {}, TrainConfig("digits"))
+    record = Checkpoint(SHAPE, PREPROCESS, LABELS, {}, "", {}, TrainConfig("digits"))
     with folder.written_whole(path / "checkpoint", checkpoints.RECORD) as partial:
         checkpoints.save(partial, vit, record)
     images = torch.randn(4, 3, 16, 16)
@@ -99,6 +100,25 @@ def test_the_package_within_the_program_gives_the_answers(convert: Convert, sour
     assert runner.where == "reference" and bounds[0] < error < bounds[1]
 
 
+@pytest.mark.parametrize(("target", "delegate"), [("executorch-coreml", "CoreMLBackend"), ("executorch-vulkan", "VulkanBackend")])
+def test_it_says_what_it_is_where_nothing_runs_it(convert: Convert, target: str, delegate: str) -> None:
+    file = convert(target, "fp32")[1]
+    found = targets.described(target, file)
+    assert found and (found.labels, found.preprocess, found.input) == (LABELS, PREPROCESS, Input.TENSOR)
+    assert file.with_name("operators.yaml").read_text().startswith(f"# delegates to link besides: {delegate}\n")
+
+
+def test_a_record_of_other_labels_is_a_wrong_answer(convert: Convert, source: Path, tmp_path: Path) -> None:
+    shutil.copyfile(source / artifacts.GOLDEN, tmp_path / artifacts.GOLDEN)
+    exported, file = convert("executorch-vulkan", "fp32")
+    artifact = Artifact(
+        "executorch-vulkan", "fp32", Outcome.PASS, quantization=quantize.get("fp32"), config=SHAPE, file=exported.file,
+        folder=file.parent, labels=LABELS[::-1], preprocess=PREPROCESS,
+    )  # fmt: skip
+    result = check(artifact, tmp_path, DataChoice("digits", "held-out", "refuse"), source / "checkpoint", tmp_path, silent)
+    assert result.outcome is Outcome.WRONG_ANSWERS and "class 0 is 'a', and not 'e'" in result.reason
+
+
 @pytest.mark.slow
 def test_half_precision_is_half_as_large(convert: Convert) -> None:
     for target in ("executorch-coreml", "executorch-vulkan"):
@@ -137,8 +157,9 @@ def test_what_nothing_here_runs_is_unchecked(convert: Convert, source: Path, tmp
     artifacts.write_golden(tmp_path, dataclasses.replace(golden, artifact_logits=golden.logits))
     made = quantize.get("fp32")
     artifact = Artifact(
-        "executorch-vulkan", "fp32", Outcome.PASS, quantization=made, config=SHAPE, file=exported.file, folder=file.parent
-    )
+        "executorch-vulkan", "fp32", Outcome.PASS, quantization=made, config=SHAPE, file=exported.file, folder=file.parent,
+        labels=LABELS, preprocess=PREPROCESS,
+    )  # fmt: skip
     result = check(artifact, tmp_path, DataChoice("digits", "held-out", "refuse"), source / "checkpoint", tmp_path, silent)
     assert (result.outcome, result.where, result.images) == (Outcome.UNCHECKED, "none", 0)
     assert "built without VulkanBackend" in result.reason
@@ -154,8 +175,9 @@ def test_other_integers_in_a_file_that_nothing_runs_are_wrong_answers(convert: C
     quantized(source, "int8", file.parent)
     made = quantize.get("int8")
     artifact = Artifact(
-        "executorch-vulkan", "int8", Outcome.PASS, quantization=made, config=SHAPE, file=exported.file, folder=file.parent
-    )
+        "executorch-vulkan", "int8", Outcome.PASS, quantization=made, config=SHAPE, file=exported.file, folder=file.parent,
+        labels=LABELS, preprocess=PREPROCESS,
+    )  # fmt: skip
     result = check(artifact, tmp_path, DataChoice("digits", "held-out", "refuse"), source / "checkpoint", tmp_path, silent)
     assert result.outcome is Outcome.WRONG_ANSWERS and "are not the recipe's: " in result.reason
 
