@@ -2,6 +2,7 @@
 
 from edgevit.types.accuracy import Damage, Paired
 from edgevit.types.analysis import Analysis, Budget, LayerDamage, Mix
+from edgevit.types.contents import Contents, Delegate, Layer, Operators, Port, Taken
 from edgevit.types.deploy import (
     Artifact,
     Delegation,
@@ -50,8 +51,10 @@ __all__ = [
     "Checkpoint",
     "ClassScore",
     "Confused",
+    "Contents",
     "Damage",
     "DataChoice",
+    "Delegate",
     "Delegation",
     "Distances",
     "Drawn",
@@ -62,6 +65,7 @@ __all__ = [
     "Gallery",
     "Inside",
     "Latency",
+    "Layer",
     "LayerDamage",
     "LayerRule",
     "Library",
@@ -69,9 +73,11 @@ __all__ = [
     "Merge",
     "Mix",
     "OperatorTime",
+    "Operators",
     "Outcome",
     "Paired",
     "Picture",
+    "Port",
     "Positions",
     "Prediction",
     "Preprocess",
@@ -86,6 +92,7 @@ __all__ = [
     "Sample",
     "Size",
     "Table",
+    "Taken",
     "Target",
     "Tolerance",
     "TrainConfig",
