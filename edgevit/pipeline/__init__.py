@@ -2,6 +2,7 @@
 
 from edgevit.pipeline.calibrating import choose as choose_calibration
 from edgevit.pipeline.export import export, too_little
+from edgevit.pipeline.inspecting import inspect
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
 from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, profile, report
 from edgevit.pipeline.mixing import analyse, budget
@@ -32,6 +33,7 @@ __all__ = [
     "export",
     "export_weights",
     "import_weights",
+    "inspect",
     "left_out",
     "lost_origin",
     "merged",

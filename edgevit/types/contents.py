@@ -25,7 +25,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Operators:
-    """So many operators of one kind in one place: `where`, a subgraph or method; `by` names the delegate that takes them, if any."""
+    """So many operators of one kind: `where`, a subgraph or method; `by` names the delegate that takes them, if any."""
 
     name: str
     count: int
@@ -35,19 +35,22 @@ class Operators:
 
 @dataclass(frozen=True)
 class Delegate:
-    """A back end and what it is given: so many `subgraphs`, with `nodes` in them (None: unknown), of so many bytes in the file."""
+    """A back end and what it is given: so many `subgraphs`, with `nodes` in them, of so many bytes of the file.
+
+    None: unknown, and not apart from the rest of the file.
+    """
 
     name: str
     subgraphs: int
     nodes: int | None
-    bytes: int
+    bytes: int | None
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Constants of one layer: its name, the `part` of a Transformer that the name tells ("block 3 MLP"; empty: none), their bytes,
+    """Constants of one layer: its name, the `part` of a Transformer that the name tells ("block 3 MLP"; empty: none), the type
 
-    the type of the largest, "int8 per channel", and the share of the file.
+    of the largest, "int8 per channel", their bytes, and the share of the file.
     """
 
     name: str
@@ -76,10 +79,37 @@ class Contents:
     metadata: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
 
+    def parts(self, most: int) -> tuple[Layer, ...]:
+        """The layers by what part of a Transformer they are: embedding, blocks, head. Then those without one, the largest first.
+
+        Of these only so many; the others are one row.
+        """
+        groups: dict[str, list[Layer]] = {}
+        for layer in self.layers:
+            groups.setdefault(layer.part, []).append(layer)
+        rest = sorted(groups.pop("", []), key=lambda layer: -layer.bytes)
+        shown = [_together(part, groups[part]) for part in sorted(groups, key=_order)] + rest[:most]
+        return (*shown, *([_together(f"{len(rest) - most} smaller", rest[most:])] if len(rest) > most else []))
+
+
+def _together(name: str, layers: list[Layer]) -> Layer:
+    """Several layers as one; its type is that of most bytes, with all others behind it."""
+    dtypes: dict[str, int] = {}
+    for layer in layers:
+        dtypes[layer.dtype] = dtypes.get(layer.dtype, 0) + layer.bytes
+    words = ", ".join(sorted(dtypes, key=lambda dtype: -dtypes[dtype]))
+    return Layer(name, name, words, sum(layer.bytes for layer in layers), sum(layer.share for layer in layers))
+
+
+def _order(part: str) -> tuple[int, int, str]:
+    words = part.split()
+    place = {"embedding": 0, "block": 1, "head": 2}.get(words[0], 3)
+    return place, int(words[1]) if place == 1 else 0, part
+
 
 @dataclass(frozen=True)
 class Taken:
-    """What a delegate takes of a file on this machine: its subgraphs and nodes, and the operators that are left, each with its count."""
+    """What a delegate takes of a file on this machine: so many subgraphs and nodes, and the count of each operator that is left."""
 
     by: str
     subgraphs: int

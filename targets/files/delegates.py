@@ -1,6 +1,6 @@
-"""What ExecuTorch's delegates are given: the graphs of XNNPACK and Vulkan, flatbuffers of their own with their constants behind.
+"""What ExecuTorch's delegates are given: graphs of XNNPACK and Vulkan, flatbuffers of their own with their constants behind.
 
-Source of the slots: backends/xnnpack/serialization/schema.fbs and backends/vulkan/serialization/schema.fbs, fields in their order.
+Source of the slots: schema.fbs in backends/xnnpack/serialization and backends/vulkan/serialization, fields in their order.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from targets.files.tables import Flatbuffer, Table
 XNODES = (
     "None", "Add", "FullyConnected", "Softmax", "Sigmoid", "StaticTranspose", "Clamp", "Conv2d", "Div", "StaticResizeBilinear2D",
     "StaticConstantPad", "AvgPooling2d", "Minimum", "DepthwiseConv2d", "MaxPooling2d", "Multiply", "Subtract", "Floor", "Convert",
-    "GlobalAvgPooling2d", "StaticReshape", "ArgMaxPooling2d", "SquareRoot", "Ceiling", "Hardswish", "LeakyReLU", "Maximum", "Negate",
-    "Square", "ELU", "Abs", "PReLU", "Concatenate2", "Concatenate3", "Concatenate4", "StaticSlice", "ScaledDotProductAttention",
+    "GlobalAvgPooling2d", "StaticReshape", "ArgMaxPooling2d", "SquareRoot", "Ceiling", "Hardswish", "LeakyReLU", "Maximum",
+    "Negate", "Square", "ELU", "Abs", "PReLU", "Concatenate2", "Concatenate3", "Concatenate4", "StaticSlice", "ScaledDotProductAttention",
     "BatchMatrixMultiply", "Concatenate5", "ConvTranspose2d", "ReciprocalSquareRoot", "Log", "Gelu", "Tanh", "Exp", "Sin", "Copy",
     "Cos",
 )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +36,7 @@ class _Found:
     def delegate(self, name: str, nodes: int | None, size: int) -> None:
         before = self.delegates.get(name, Delegate(name, 0, 0, 0))
         total = None if nodes is None or before.nodes is None else before.nodes + nodes
-        self.delegates[name] = Delegate(name, before.subgraphs + 1, total, before.bytes + size)
+        self.delegates[name] = Delegate(name, before.subgraphs + 1, total, (before.bytes or 0) + size)
 
 
 class _Program:

@@ -12,7 +12,20 @@ from edgevit.types import Layer
 BLOCK = re.compile(r"(?:^|_)(?:blocks?|layers?|encoder|encoderblock|resblocks|h)_([0-9]{1,3})(?=_|$)")
 ATTENTION = {"attn", "attention", "qkv", "q", "k", "v", "query", "key", "value", "norm1", "before"}
 MLP = {"mlp", "fc1", "fc2", "intermediate", "output", "dense", "norm2", "after", "ffn", "linear1", "linear2"}
-EMBEDDING = {"patch", "patches", "embed", "embedding", "embeddings", "position", "positions", "pos", "prefix", "tokens", "cls", "stem"}
+EMBEDDING = {
+    "patch",
+    "patches",
+    "embed",
+    "embedding",
+    "embeddings",
+    "position",
+    "positions",
+    "pos",
+    "prefix",
+    "tokens",
+    "cls",
+    "stem",
+}
 HEAD = {"head", "heads", "classifier", "answers", "logits"}
 ENDINGS = re.compile(
     r"_(to_fp16|cast_fp16|fp16|quantized|palettized|dequantized|weight|bias|kernel|sparsified|(?:[0-9]+(?=$)))$", re.IGNORECASE
@@ -48,13 +61,14 @@ def _layer(name: str, constants: list[Constant], whole: int) -> Layer:
 def plain(name: str) -> str:
     """The name of a layer without what converters put around it.
 
-    litert-torch writes "module.path.Encoder_3/module.path.Mlp_mlp/module.path.Linear_fc1;1", coremltools "p_blocks_3_mlp_fc1_weight_to_fp16".
+    litert-torch writes "module.path.Encoder_3/module.path.Mlp_mlp/module.path.Linear_fc1;1", coremltools
+    "p_blocks_3_mlp_fc1_weight_to_fp16".
     """
     name = name.strip(";").partition(";")[0]
     if "/" in name and "." in name.partition("/")[0]:
         return ".".join(filter(None, map(_attribute, name.split("/")))) or name
     short = name.removeprefix("p_")
-    while (cut := ENDINGS.sub("", short)) != short and (cut and not cut[-1].isdigit() or not short[-1].isdigit()) and cut:
+    while (cut := ENDINGS.sub("", short)) != short and ((cut and not cut[-1].isdigit()) or not short[-1].isdigit()) and cut:
         short = cut
     return short
 

@@ -1,7 +1,7 @@
 """A flatbuffer that nobody trusts: every offset and length is looked at before it is followed.
 
-ExecuTorch's programs, the graphs of its delegates and TFLite's models are flatbuffers. A table has fields in slots; its vtable says
-where each lies, and one that is absent has its default. Source: flatbuffers.dev/internals.
+ExecuTorch's programs, the graphs of its delegates and TFLite's models are flatbuffers. A table has fields in slots; its vtable
+says where each lies, and one that is absent has its default. Source: flatbuffers.dev/internals.
 """
 
 from __future__ import annotations

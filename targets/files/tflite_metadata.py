@@ -29,9 +29,7 @@ class Said:
         if number >= len(told):
             return port
         more = told[number]
-        return replace(
-            port, name=more.name or port.name, words=more.words, colours=more.colours, mean=more.mean, std=more.std
-        )
+        return replace(port, name=more.name or port.name, words=more.words, colours=more.colours, mean=more.mean, std=more.std)
 
 
 def said(file: Flatbuffer) -> Said:
