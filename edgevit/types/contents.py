@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LEAST = 0.001
+"""The share of the file from which on a layer is shown by itself."""
+
 
 @dataclass(frozen=True)
 class Port:
@@ -82,14 +85,16 @@ class Contents:
     def parts(self, most: int) -> tuple[Layer, ...]:
         """The layers by what part of a Transformer they are: embedding, blocks, head. Then those without one, the largest first.
 
-        Of these only so many; the others are one row.
+        Of these only so many, and none under a thousandth of the file; the others are one row.
         """
         groups: dict[str, list[Layer]] = {}
         for layer in self.layers:
             groups.setdefault(layer.part, []).append(layer)
-        rest = sorted(groups.pop("", []), key=lambda layer: -layer.bytes)
-        shown = [_together(part, groups[part]) for part in sorted(groups, key=_order)] + rest[:most]
-        return (*shown, *([_together(f"{len(rest) - most} smaller", rest[most:])] if len(rest) > most else []))
+        others = sorted(groups.pop("", []), key=lambda layer: -layer.bytes)
+        large = [layer for layer in others[:most] if layer.share >= LEAST]
+        rows = [_together(part, groups[part]) for part in sorted(groups, key=_order)] + large
+        rest = others[len(large) :]
+        return (*rows, *([_together(f"{len(rest)} smaller", rest)] if rest else []))
 
 
 def _together(name: str, layers: list[Layer]) -> Layer:
@@ -104,12 +109,12 @@ def _together(name: str, layers: list[Layer]) -> Layer:
 def _order(part: str) -> tuple[int, int, str]:
     words = part.split()
     place = {"embedding": 0, "block": 1, "head": 2}.get(words[0], 3)
-    return place, int(words[1]) if place == 1 else 0, part
+    return place, int(words[1]) if place == 1 else 0, part.lower()
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What a delegate takes of a file on this machine: so many subgraphs and nodes, and the count of each operator that is left."""
+    """What a delegate takes of a file on this machine: subgraphs and nodes, and the count of each operator that is left."""
 
     by: str
     subgraphs: int

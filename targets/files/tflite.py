@@ -75,7 +75,7 @@ class _Extent:
 
 
 def _extent(file: Flatbuffer, buffer: Table) -> _Extent:
-    """ai-edge-quantizer, and whoever makes files over 2 GB, puts the bytes behind the flatbuffer, counted from the file's start."""
+    """ai-edge-quantizer, and whoever makes files over 2 GB, puts the bytes behind the flatbuffer."""
     offset, size = buffer.integer(1, "Q"), buffer.integer(2, "Q")
     if offset > 1:
         file.require(offset, size)
