@@ -14,7 +14,7 @@ from edgevit.types import Contents, Operators, Port
 
 MANY = 12
 """Layers without a part of a Transformer that are shown, the largest; --json has all."""
-WIDTH = 24
+WIDTH = 12
 """Characters of the longest bar."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 LONGEST = 120
