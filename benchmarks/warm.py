@@ -5,6 +5,7 @@ Everything else of a stage is edgevit's own: the JSON over a pipe, the log, the 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -87,4 +88,5 @@ def warm() -> None:
     """Load what stages load, and fork them from here on."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    gc.freeze()  # else the first collection of every child would copy all that it shares with its parent
     stage._start = start  # type: ignore[assignment]
