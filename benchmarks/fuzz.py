@@ -1,18 +1,19 @@
-"""Files that somebody damaged, by thousands, to `edgevit inspect`, `verify` and `check`: always an exit code of ours and one error.
+"""Damaged files by thousands to `edgevit inspect`, `verify` and `check`: always an exit code of ours, and one error.
 
     python benchmarks/fuzz.py --count 2000 [--formats tflite,pte] [--first 0] [--work FOLDER]
     python benchmarks/fuzz.py --only pte-17        what a finding did, once more
 
 A tiny model is trained and exported to each format. Each seed, "pte-17", takes a copy of an artifact, changes one file of it as
-`mutations.py` does, and mostly puts every hash in order again, so that what is wrong is met by its reader and not by the seal. The
+`mutations.py` does, and mostly puts every hash in order again, so that what is wrong is met by its reader, not by the seal. The
 commands run in a process of their own for each seed, forked from one that has the libraries loaded (`warm.py`). Findings: another
-exit code than 0, 1 or 2, a traceback, more than one error, a command that dies, or that is not done after --limit seconds. What was
-done stays in FOLDER/done.jsonl, and is not done again.
+exit code than 0, 1 or 2, a traceback, more than one error, a command that dies, or one that is not done after --limit seconds.
+What was done stays in FOLDER/done.jsonl, and is not done again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -25,28 +26,35 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
-import mutations  # noqa: E402
-import numpy as np  # noqa: E402
-import warm  # noqa: E402
-from PIL import Image  # noqa: E402
+import mutations
+import numpy as np
+import typer
+import warm
+from PIL import Image
+from typer.testing import CliRunner
 
-from edgevit import artifact as artifacts  # noqa: E402
-from edgevit import folder, record  # noqa: E402
-from edgevit.errors import EdgevitError  # noqa: E402
-from edgevit.types import Artifact  # noqa: E402
+from edgevit import artifact as artifacts
+from edgevit import folder, record
+from edgevit.cli.app import app
+from edgevit.errors import EdgevitError
+from edgevit.types import Artifact
 
 TARGETS = {"pte": "executorch", "tflite": "tflite", "mlpackage": "coreml"}
 FORMATS = (*TARGETS, "safetensors", "json")
 FORGED = 0.8
 """The share of files whose hashes are put in order."""
-SAME = ("Traceback (most recent call last)", "panicked at")
+Runner: Any = CliRunner.__base__
+"""typer's own would build the commands anew for each."""
+MARKS = ("Traceback (most recent call last)", "panicked at")
 
 
 @dataclass(frozen=True)
@@ -149,13 +157,15 @@ CHANGES: dict[str, Callable[[Path, Path, Random], str]] = {
 }  # fmt: skip
 
 
+@cache
+def program() -> Any:
+    """edgevit's commands, built once for all that is forked."""
+    return typer.main.get_command(app)
+
+
 def commanded(command: list[str]) -> tuple[int, str, str]:
     """A command of edgevit in this process: exit code, output, and what it said."""
-    from typer.testing import CliRunner
-
-    from edgevit.cli.app import app
-
-    ran = CliRunner().invoke(app, command)
+    ran = Runner().invoke(program(), command, prog_name="edgevit")
     said = ran.stderr
     if ran.exception and not isinstance(ran.exception, SystemExit):
         said += "".join(traceback.format_exception(ran.exception))
@@ -166,7 +176,7 @@ def judged(code: int, output: str, said: str) -> tuple[str, str]:
     """What is wrong with how a command ended, if anything; and its error."""
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     wrong = [f"exit code {code}"] * (code not in (0, 1, 2))
-    wrong += ["traceback"] * any(mark in said + output for mark in SAME)
+    wrong += ["traceback"] * any(mark in said + output for mark in MARKS)
     wrong += [f"{len(errors)} errors"] * (len(errors) > 1)
     wrong += ["no error"] * (code == 2 and not errors)
     wrong += ["no JSON"] * (code == 0 and not _is_json(output))
@@ -181,37 +191,50 @@ def _is_json(output: str) -> bool:
     return True
 
 
-def run(command: list[str], limit: float) -> tuple[int, str, str, float]:
-    """The command in a process of its own, forked: exit code, output and errors, seconds. Killed after `limit`."""
-    started = time.monotonic()
+def run(commands: list[list[str]], limit: float) -> Iterator[tuple[int, str, str, float]]:
+    """Commands one after the other in a process of their own, forked: exit code, output and errors, seconds of each.
+
+    It is killed where one takes longer than `limit`; that and those after it have a process of their own again.
+    """
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.setsid()
             os.close(read)
-            answer = json.dumps(commanded(command)).encode()
-            with os.fdopen(write, "wb") as pipe:
-                pipe.write(answer)
+            with os.fdopen(write, "wb", 0) as pipe:
+                for command in commands:
+                    pipe.write(json.dumps(commanded(command)).encode() + b"\n")
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(0)
     os.close(write)
-    answer = b""
+    done = 0
     with os.fdopen(read, "rb") as pipe:
-        while select.select([pipe], [], [], max(0, started + limit - time.monotonic()))[0]:
-            part = os.read(pipe.fileno(), 1 << 20)
-            if not part:
-                break
-            answer += part
-        else:
+        started = time.monotonic()
+        while done < len(commands) and (line := _line(pipe.fileno(), started + limit)):
+            code, output, said = json.loads(line)
+            yield code, output, said, time.monotonic() - started
+            done, started = done + 1, time.monotonic()
+    if done < len(commands):
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
-    seconds = time.monotonic() - started
-    if answer and (found := json.loads(answer)):
-        return found[0], found[1], found[2], seconds
-    return os.waitstatus_to_exitcode(status) or -1, "", "", seconds
+    if done < len(commands):
+        yield os.waitstatus_to_exitcode(status) or -1, "", "", time.monotonic() - started
+        yield from run(commands[done + 1 :], limit) if commands[done + 1 :] else ()
+
+
+def _line(pipe: int, end: float) -> bytes:
+    """What is written until the end of a line; nothing where that does not come in time."""
+    found = b""
+    while not found.endswith(b"\n") and select.select([pipe], [], [], max(0, end - time.monotonic()))[0]:
+        part = os.read(pipe, 1 << 20)
+        if not part:
+            return b""
+        found += part
+    return found if found.endswith(b"\n") else b""
 
 
 def tried(good: Path, seed: str, limit: float, keep: bool = False) -> list[Ran]:
@@ -219,8 +242,7 @@ def tried(good: Path, seed: str, limit: float, keep: bool = False) -> list[Ran]:
         tempfile.tempdir = scratch
         _, commands, changed = damaged(good, Path(scratch), seed)
         found = []
-        for command in commands:
-            code, output, said, seconds = run(command, limit)
+        for command, (code, output, said, seconds) in zip(commands, run(commands, limit), strict=True):
             wrong, error = judged(code, output, said)
             wrong = "not done within the limit" if code == -signal.SIGKILL and seconds >= limit else wrong
             error = error.replace(scratch, "")[:300]
@@ -246,7 +268,9 @@ def main() -> int:
     asked = arguments()
     asked.work.mkdir(parents=True, exist_ok=True)
     good = made(asked.work.resolve())
-    warm.warm()
+    warm.load()
+    program()
+    warm.fork()
     from edgevit.pipeline import inspecting
 
     inspecting.LIMIT = asked.limit / 3

@@ -71,7 +71,7 @@ def start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str) 
             os.dup2(asked, 0)
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-            sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
+            sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
             tempfile.tempdir = os.environ["TMPDIR"] = scratch
             stage.child(write)
         except BaseException:
@@ -84,9 +84,13 @@ def start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str) 
     return Forked(pid), os.fdopen(read, "rb")
 
 
-def warm() -> None:
-    """Load what stages load, and fork them from here on."""
+def load() -> None:
+    """What stages load."""
     for name in LIBRARIES:
         importlib.import_module(name)
+
+
+def fork() -> None:
+    """Fork stages from here on."""
     gc.freeze()  # else the first collection of every child would copy all that it shares with its parent
     stage._start = start  # type: ignore[assignment]
