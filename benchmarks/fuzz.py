@@ -28,10 +28,8 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -40,7 +38,7 @@ import numpy as np
 import typer
 import warm
 from PIL import Image
-from typer.testing import CliRunner
+from typer import testing
 
 from edgevit import artifact as artifacts
 from edgevit import folder, record
@@ -52,8 +50,6 @@ TARGETS = {"pte": "executorch", "tflite": "tflite", "mlpackage": "coreml"}
 FORMATS = (*TARGETS, "safetensors", "json")
 FORGED = 0.8
 """The share of files whose hashes are put in order."""
-Runner: Any = CliRunner.__base__
-"""typer's own would build the commands anew for each."""
 MARKS = ("Traceback (most recent call last)", "panicked at")
 
 
@@ -157,15 +153,9 @@ CHANGES: dict[str, Callable[[Path, Path, Random], str]] = {
 }  # fmt: skip
 
 
-@cache
-def program() -> Any:
-    """edgevit's commands, built once for all that is forked."""
-    return typer.main.get_command(app)
-
-
 def commanded(command: list[str]) -> tuple[int, str, str]:
     """A command of edgevit in this process: exit code, output, and what it said."""
-    ran = Runner().invoke(program(), command, prog_name="edgevit")
+    ran = testing.CliRunner().invoke(app, command)
     said = ran.stderr
     if ran.exception and not isinstance(ran.exception, SystemExit):
         said += "".join(traceback.format_exception(ran.exception))
@@ -212,8 +202,8 @@ def run(commands: list[list[str]], limit: float) -> Iterator[tuple[int, str, str
     os.close(write)
     done = 0
     with os.fdopen(read, "rb") as pipe:
-        started = time.monotonic()
-        while done < len(commands) and (line := _line(pipe.fileno(), started + limit)):
+        lines, started = _Lines(pipe.fileno()), time.monotonic()
+        while done < len(commands) and (line := lines.next(started + limit)):
             code, output, said = json.loads(line)
             yield code, output, said, time.monotonic() - started
             done, started = done + 1, time.monotonic()
@@ -226,15 +216,21 @@ def run(commands: list[list[str]], limit: float) -> Iterator[tuple[int, str, str
         yield from run(commands[done + 1 :], limit) if commands[done + 1 :] else ()
 
 
-def _line(pipe: int, end: float) -> bytes:
-    """What is written until the end of a line; nothing where that does not come in time."""
-    found = b""
-    while not found.endswith(b"\n") and select.select([pipe], [], [], max(0, end - time.monotonic()))[0]:
-        part = os.read(pipe, 1 << 20)
-        if not part:
-            return b""
-        found += part
-    return found if found.endswith(b"\n") else b""
+class _Lines:
+    """What a pipe says, line by line."""
+
+    def __init__(self, pipe: int) -> None:
+        self.pipe, self.held = pipe, b""
+
+    def next(self, end: float) -> bytes:
+        """Nothing where no whole line comes in time."""
+        while b"\n" not in self.held and select.select([self.pipe], [], [], max(0, end - time.monotonic()))[0]:
+            part = os.read(self.pipe, 1 << 20)
+            if not part:
+                return b""
+            self.held += part
+        line, found, self.held = self.held.partition(b"\n")
+        return line if found else b""
 
 
 def tried(good: Path, seed: str, limit: float, keep: bool = False) -> list[Ran]:
@@ -269,7 +265,8 @@ def main() -> int:
     asked.work.mkdir(parents=True, exist_ok=True)
     good = made(asked.work.resolve())
     warm.load()
-    program()
+    built = typer.main.get_command(app)
+    testing._get_command = lambda _: built  # once, for all that is forked  # type: ignore[assignment]
     warm.fork()
     from edgevit.pipeline import inspecting
 
