@@ -13,20 +13,16 @@ What was done stays in FOLDER/done.jsonl, and is not done again.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -35,14 +31,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import mutations
 import numpy as np
-import typer
 import warm
 from PIL import Image
-from typer import testing
 
 from edgevit import artifact as artifacts
 from edgevit import folder, record
-from edgevit.cli.app import app
 from edgevit.errors import EdgevitError
 from edgevit.types import Artifact
 
@@ -153,15 +146,6 @@ CHANGES: dict[str, Callable[[Path, Path, Random], str]] = {
 }  # fmt: skip
 
 
-def commanded(command: list[str]) -> tuple[int, str, str]:
-    """A command of edgevit in this process: exit code, output, and what it said."""
-    ran = testing.CliRunner().invoke(app, command)
-    said = ran.stderr
-    if ran.exception and not isinstance(ran.exception, SystemExit):
-        said += "".join(traceback.format_exception(ran.exception))
-    return ran.exit_code, ran.stdout, said
-
-
 def judged(code: int, output: str, said: str) -> tuple[str, str]:
     """What is wrong with how a command ended, if anything; and its error."""
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -181,64 +165,12 @@ def _is_json(output: str) -> bool:
     return True
 
 
-def run(commands: list[list[str]], limit: float) -> Iterator[tuple[int, str, str, float]]:
-    """Commands one after the other in a process of their own, forked: exit code, output and errors, seconds of each.
-
-    It is killed where one takes longer than `limit`; that and those after it have a process of their own again.
-    """
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setsid()
-            os.close(read)
-            with os.fdopen(write, "wb", 0) as pipe:
-                for command in commands:
-                    pipe.write(json.dumps(commanded(command)).encode() + b"\n")
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.close(write)
-    done = 0
-    with os.fdopen(read, "rb") as pipe:
-        lines, started = _Lines(pipe.fileno()), time.monotonic()
-        while done < len(commands) and (line := lines.next(started + limit)):
-            code, output, said = json.loads(line)
-            yield code, output, said, time.monotonic() - started
-            done, started = done + 1, time.monotonic()
-    if done < len(commands):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    if done < len(commands):
-        yield os.waitstatus_to_exitcode(status) or -1, "", "", time.monotonic() - started
-        yield from run(commands[done + 1 :], limit) if commands[done + 1 :] else ()
-
-
-class _Lines:
-    """What a pipe says, line by line."""
-
-    def __init__(self, pipe: int) -> None:
-        self.pipe, self.held = pipe, b""
-
-    def next(self, end: float) -> bytes:
-        """Nothing where no whole line comes in time."""
-        while b"\n" not in self.held and select.select([self.pipe], [], [], max(0, end - time.monotonic()))[0]:
-            part = os.read(self.pipe, 1 << 20)
-            if not part:
-                return b""
-            self.held += part
-        line, found, self.held = self.held.partition(b"\n")
-        return line if found else b""
-
-
 def tried(good: Path, seed: str, limit: float, keep: bool = False) -> list[Ran]:
     with tempfile.TemporaryDirectory(prefix="edgevit-fuzz-", ignore_cleanup_errors=True) as scratch:
         tempfile.tempdir = scratch
         _, commands, changed = damaged(good, Path(scratch), seed)
         found = []
-        for command, (code, output, said, seconds) in zip(commands, run(commands, limit), strict=True):
+        for command, (code, output, said, seconds) in zip(commands, warm.run(commands, limit), strict=True):
             wrong, error = judged(code, output, said)
             wrong = "not done within the limit" if code == -signal.SIGKILL and seconds >= limit else wrong
             error = error.replace(scratch, "")[:300]
@@ -265,9 +197,6 @@ def main() -> int:
     asked.work.mkdir(parents=True, exist_ok=True)
     good = made(asked.work.resolve())
     warm.load()
-    built = typer.main.get_command(app)
-    testing._get_command = lambda _: built  # once, for all that is forked  # type: ignore[assignment]
-    warm.fork()
     from edgevit.pipeline import inspecting
 
     inspecting.LIMIT = asked.limit / 3

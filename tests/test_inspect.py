@@ -89,3 +89,9 @@ def test_a_stage_ends_at_its_limit(how: str, tmp_path: Path, monkeypatch: pytest
 def test_a_stage_that_is_done_in_time_knows_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "sabotage"))
     assert stage.run_within(60, "stage_jobs:number", float, value=2.5).value == 2.5
+
+
+def test_memory_that_a_file_may_ask_for_is_limited() -> None:
+    code = "from edgevit import memory; memory.hold_to(1 << 30); bytearray(2 << 30)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "MemoryError" in ran.stderr, ran.stderr

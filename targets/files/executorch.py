@@ -147,7 +147,12 @@ def _delegate(program: _Program, delegate: Table, where: str, found: _Found) -> 
         found.notes.append(f"{name}: {size} bytes that only it can read")
         return
     before = program.taken
-    given = GRAPHS[name](blob, program.take_named)
+    try:
+        given = GRAPHS[name](blob, program.take_named)
+    except DamagedFile as error:  # or another version's: the rest of the program can be read all the same
+        found.delegate(name, None, size)
+        found.notes.append(f"{name}: its graph was not read: {error.message}")
+        return
     for kind, count in given.nodes.items():
         found.operators[where, name, kind] += count
     found.constants += given.constants

@@ -135,6 +135,16 @@ def test_program(program: Path) -> None:
     _adds_up(found)
 
 
+def test_a_delegate_of_another_version_is_a_note(program: Path, tmp_path: Path) -> None:
+    content = program.read_bytes()
+    assert content.count(b"XH00") == 1
+    (tmp_path / "model.pte").write_bytes(content.replace(b"XH00", b"XH99"))
+    found = files.read(tmp_path / "model.pte")
+    assert [(d.name, d.nodes) for d in found.delegates] == [("XnnpackBackend", None)] and "its graph was not read" in found.notes[
+        0
+    ]
+
+
 @pytest.mark.slow
 def test_program_as_executorch_reads_it(program: Path) -> None:
     from executorch.exir._serialize._program import deserialize_pte_binary
