@@ -64,6 +64,22 @@ def test_damaged_files_end_in_one_error(fuzzed: Fuzzed) -> None:
         assert {f"exit {code}" in ran.stdout for code in (0, 1, 2)} == {True} and command in ran.stdout
 
 
+def test_the_fuzz_sees_what_is_wrong() -> None:
+    """A traceback, two errors, an exit code that is not ours, a crash and a standstill; and what came after those."""
+    code = """
+import os, sys, time
+sys.path.insert(0, "benchmarks")
+import fuzz, warm
+said = ["Traceback (most recent call last)", "error: a\\nerror: b", "", "error: a", "error: a", ""]
+codes, outputs = [1, 1, 3, 2, 1, 0], ["", "", "", "", "", "{}"]
+print([fuzz.judged(code, output, one)[0] for code, output, one in zip(codes, outputs, said)])
+warm.commanded = lambda what: {"a": os.abort, "s": lambda: time.sleep(60), "f": lambda: (0, "{}", "")}[what[0]]()
+print([code for code, *_ in warm.run([["f"], ["a"], ["f"], ["s"], ["f"]], 2)])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == ["['traceback', '2 errors', 'exit code 3', '', '', '']", "[0, -6, 0, -9, 0]"]
+
+
 def _layer(found: Contents, *words: str) -> Layer:
     return next(layer for layer in found.layers if all(word in layer.name for word in words))
 
