@@ -66,7 +66,8 @@ def _delegated(found: Contents, progress: Progress) -> Contents:
         taken = stage.run_within(LIMIT, "edgevit.jobs.inspect:taken", Taken, progress, file=Path(found.file)).value
     except EdgevitError as error:
         note = f"not known what runs on a delegate: {error.message}"
-        return dataclasses.replace(found, notes=(*found.notes, note))
+        unknown = tuple(dataclasses.replace(operator, by="unknown") for operator in found.operators)
+        return dataclasses.replace(found, operators=unknown, notes=(*found.notes, note))
     delegates = (Delegate(taken.by, taken.subgraphs, taken.nodes, None),) * bool(taken.subgraphs)
     left, first = dict(taken.left), found.operators[0].where if found.operators else ""
     operators = [

@@ -28,7 +28,10 @@ class Port:
 
 @dataclass(frozen=True)
 class Operators:
-    """So many operators of one kind: `where`, a subgraph or method; `by` names the delegate that takes them, if any."""
+    """So many operators of one kind: `where`, a subgraph or method; `by` names the delegate that takes them.
+
+    It is empty where none does, and "unknown" where that could not be asked.
+    """
 
     name: str
     count: int
