@@ -11,7 +11,7 @@ INSTALLED := .venv/installed-torch-$(TORCH)
 # The same torch without the build after the plus.
 PLAIN := $(firstword $(subst +, ,$(TORCH)))
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow fuzz lint clean
 
 demo: $(INSTALLED)
 	$(BIN)/edgevit demo --force
@@ -21,6 +21,10 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow -n 2 --dist load
+
+# Hours on two cores; FUZZ="--count 200" is shorter, and what was done is not done again.
+fuzz: $(INSTALLED)
+	$(BIN)/python benchmarks/fuzz.py $(FUZZ)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

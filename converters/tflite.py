@@ -6,11 +6,10 @@ from pathlib import Path
 
 import litert_torch
 import torch
-from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import quantizer, recipe_manager
 from torch import Tensor, nn
 
-from converters import integers
+from converters import integers, litert
 from converters.linear import dequantized
 from converters.order import Order
 from converters.rewrite.answers import SLICED_ANSWERS
@@ -101,22 +100,6 @@ def store(path: Path, recipe: recipe_manager.RecipeManager) -> None:
 
 
 def count_delegation(path: Path) -> Delegation:
-    """What LiteRT's XNNPACK delegate takes of the file on this machine.
-
-    The interpreter lists every node of the file and, once delegated, the delegates besides. What still runs outside them is
-    found by walking back from the outputs: a tensor that a delegate gives comes from there, any other from its own node.
-    """
-    interpreter = Interpreter(str(path))
-    interpreter.allocate_tensors()
-    nodes = interpreter._get_ops_details()
-    delegates = [node for node in nodes if node["op_name"] == "DELEGATE"]
-    maker = {int(t): node for node in (*nodes, *delegates) for t in node["outputs"]}
-    due = [int(tensor["index"]) for tensor in interpreter.get_output_details()]
-    reached = {}
-    while due:
-        node = maker.get(due.pop())
-        if node and node["index"] not in reached:
-            reached[node["index"]] = node["op_name"]
-            due += [int(t) for t in node["inputs"]]
-    outside = sum(name != "DELEGATE" for name in reached.values())
-    return Delegation(len(delegates), len(nodes) - len(delegates) - outside, outside)
+    """What LiteRT's XNNPACK delegate takes of the file on this machine."""
+    found = litert.taken(path)
+    return Delegation(found.subgraphs, found.nodes, sum(count for _, count in found.left))

@@ -9,6 +9,7 @@ EdgevitError            exit code 1: something that was asked for did not hold
 ├── NoRuntime           a file that nothing on this machine can run
 └── StageFailed         a stage in a child process stopped
     ├── StageCrashed    the child died without a word: a signal, a native abort, or out of memory
+    ├── TookTooLong     the child was ended, since it was not done within its limit
     ├── QuantizeFailed  ... while the recipe was applied
     └── LoadFailed      ... while a runtime opened the exported file
 """
@@ -72,6 +73,10 @@ class StageFailed(EdgevitError):
 
 
 class StageCrashed(StageFailed):
+    pass
+
+
+class TookTooLong(StageFailed):
     pass
 
 

@@ -21,6 +21,17 @@ def available(root: Path = Path("/")) -> int | None:
         return None
 
 
+def hold_to(most: int) -> None:
+    """Let this process ask for no more than so many bytes: a file may claim any size."""
+    try:
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    except (ImportError, OSError, ValueError):  # Windows has none, and macOS takes none
+        return
+
+
 def _fields(file: Path) -> dict[str, int]:
     """Lines "name number" or "name: number kB"."""
     return {words[0].rstrip(":"): int(words[1]) for line in file.read_text().splitlines() if len(words := line.split()) > 1}

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from edgevit.cli import device, learn, look, mix, show, weights, work  # noqa: F401  (they register their commands)
+from edgevit.cli import device, inside, learn, look, mix, show, weights, work  # noqa: F401  (they register their commands)
 from edgevit.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +49,7 @@ FLOORS = (
 """Rooms from the top floor to the cellar. An import goes to the own room or to a lower floor, never across or up."""
 
 TFLITE_FILES = (
-    "converters.flatbuffer", "converters.int8_graph", "converters.integer_graph", "converters.integers",
+    "converters.flatbuffer", "converters.int8_graph", "converters.integer_graph", "converters.integers", "converters.litert",
     "converters.operator_versions", "converters.products", "converters.tflite_metadata", "converters.uint8_input",
     "converters.whole_scales",
 )  # fmt: skip
@@ -71,7 +71,9 @@ ONLY_IN = {
     "coremltools": ("converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
     "litert_torch": ("converters.tflite", "converters.tflite_gpu"),
     "ai_edge_quantizer": ("converters.tflite", "converters.tflite_gpu"),
-    "ai_edge_litert": (*TFLITE_FILES, "converters.tflite", "targets.litert", "targets.tflite_gpu", "targets.tflite_runtimes"),
+    "ai_edge_litert": (
+        *TFLITE_FILES, "converters.tflite", "targets.files.tflite", "targets.litert", "targets.tflite_gpu", "targets.tflite_runtimes",
+    ),
     "tensorflow": ("targets.tflite_runtimes",),
     "tflite_support": ("targets.tflite_runtimes",),
     "tensorflow_lite_support": ("converters.tflite_metadata",),

@@ -3,6 +3,7 @@
 from edgevit.pipeline.bundling import bundle
 from edgevit.pipeline.calibrating import choose as choose_calibration
 from edgevit.pipeline.export import export, too_little
+from edgevit.pipeline.inspecting import inspect
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
 from edgevit.pipeline.matrix import Asked, matrix
 from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, profile, report
@@ -37,6 +38,7 @@ __all__ = [
     "export",
     "export_weights",
     "import_weights",
+    "inspect",
     "left_out",
     "lost_origin",
     "matrix",

@@ -2,6 +2,7 @@
 
 from edgevit.types.accuracy import Damage, Paired
 from edgevit.types.analysis import Analysis, Budget, LayerDamage, Mix
+from edgevit.types.contents import Contents, Delegate, Layer, Operators, Port, Taken
 from edgevit.types.deploy import (
     Artifact,
     Bundled,
@@ -57,8 +58,10 @@ __all__ = [
     "Checkpoint",
     "ClassScore",
     "Confused",
+    "Contents",
     "Damage",
     "DataChoice",
+    "Delegate",
     "Delegation",
     "Described",
     "Distances",
@@ -72,6 +75,7 @@ __all__ = [
     "Inside",
     "Island",
     "Latency",
+    "Layer",
     "LayerDamage",
     "LayerRule",
     "Library",
@@ -79,9 +83,11 @@ __all__ = [
     "Merge",
     "Mix",
     "OperatorTime",
+    "Operators",
     "Outcome",
     "Paired",
     "Picture",
+    "Port",
     "Positions",
     "Prediction",
     "Preprocess",
@@ -98,6 +104,7 @@ __all__ = [
     "Sample",
     "Size",
     "Table",
+    "Taken",
     "Target",
     "Tolerance",
     "TrainConfig",
