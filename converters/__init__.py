@@ -16,6 +16,7 @@ from edgevit.types import Exported, Progress, QuantRecipe
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from converters.rewrite.stages import Stages
     from edgevit.vit.model import ViT
 
 
@@ -37,6 +38,20 @@ def convert(
     asked = {"seen": seen} if "seen" in inspect.signature(module.convert).parameters else {}
     found: Exported = module.convert(model, recipe, images, into, progress, **asked)
     return found
+
+
+def stages(converter: str, model: ViT, images: Tensor) -> Stages:
+    """What the named converter writes `model` from, rewritten and quantized, stage by stage; `images` prove its rewrites."""
+    from converters.rewrite.rewriting import rewritten
+    from converters.rewrite.stages import Stages
+
+    return Stages(rewritten(model, file(converter).REWRITES, images)[0])
+
+
+def show(converter: str, model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Path | None:
+    """A file like that of `convert` that gives what is behind every stage besides; None where the converter writes none."""
+    write = getattr(file(converter), "show", None)
+    return write(model, recipe, images, into, progress) if write else None
 
 
 def file(converter: str) -> ModuleType:

@@ -15,8 +15,9 @@ from converters.rewrite.attention import BATCHED_ATTENTION, KEYS_TURNED_ONCE, LA
 from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.merging import MERGED_BY_MAPS
 from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, MAPPED_NORM
+from converters.rewrite.parts import Authored, Showing
 from converters.rewrite.rewriting import rewritten
-from edgevit.types import Exported, Progress, QuantRecipe
+from edgevit.types import Delegation, Exported, Progress, QuantRecipe
 from edgevit.vit.model import ViT
 
 REWRITES = (
@@ -28,5 +29,15 @@ REWRITES = (
 def convert(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Exported:
     progress("re-authoring", 0, 3)
     authored, rewrites = rewritten(model, REWRITES, images)
+    return Exported(FILE, _lower(authored, recipe, into, progress), rewrites)
+
+
+def show(model: ViT, recipe: QuantRecipe, images: Tensor, into: Path, progress: Progress) -> Path:
+    """A program like that of `convert`, which gives the tensor behind every stage besides: what a delegate keeps to itself."""
+    _lower(Showing.of(rewritten(model, REWRITES, images)[0]), recipe, into, progress)
+    return into / FILE
+
+
+def _lower(authored: Authored, recipe: QuantRecipe, into: Path, progress: Progress) -> Delegation:
     computed = static.graph(authored) if recipe.activations == "static" else authored
-    return Exported(FILE, lower(computed, model.config.image_size, XnnpackPartitioner(), "XNNPACK", into, progress), rewrites)
+    return lower(computed, authored.config.image_size, XnnpackPartitioner(), "XNNPACK", into, progress)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from edgevit.errors import BadInput, NotInstalled, UnknownName
-from edgevit.types import Delegation, Library, QuantRecipe, Runner, Target, Tolerance, Weights
+from edgevit.types import Delegation, Library, QuantRecipe, Runner, Target, Tolerance, Trace, Weights
 from targets.tolerances import STATIC
 
 NAMES = (
@@ -127,6 +127,19 @@ def load(name: str, file: Path, threads: int | None = None) -> Runner:
     require(target)
     runner: Runner = _file(name).load(file, threads)
     return runner
+
+
+def trace(name: str, file: Path) -> Trace | None:
+    """The model in `file` with the values within, on the target of that name; None where its runtime shows none."""
+    require(get(name))
+    opened = getattr(_file(name), "trace", None)
+    return opened(file) if opened else None
+
+
+def outputs(name: str, file: Path) -> Trace:
+    """A file that was written to show its stages, on the target of that name."""
+    opened: Trace = _file(name).outputs(file)
+    return opened
 
 
 def delegation(name: str, file: Path) -> Delegation | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevit.types import Footprint, Library, Runner, Target
+from edgevit.types import Footprint, Library, Runner, Target, Trace
 from targets.tolerances import FP16, FP32, PALETTES, WEIGHTS
 
 TARGET = Target(
@@ -47,3 +47,10 @@ def load(file: Path, threads: int | None) -> Runner:
     from targets.mil.evaluate import Evaluator
 
     return Evaluator(file)
+
+
+def trace(file: Path) -> Trace:
+    """By the evaluator everywhere: Core ML itself shows no values within."""
+    from targets.mil.trace import MilTrace
+
+    return MilTrace(file)

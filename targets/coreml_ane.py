@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edgevit.types import Delegation
 from targets import coreml
-from targets.coreml import load
+from targets.coreml import load, trace
 
-__all__ = ["TARGET", "delegation", "load"]
+__all__ = ["TARGET", "delegation", "load", "trace"]
 
 TARGET = dataclasses.replace(
     coreml.TARGET,

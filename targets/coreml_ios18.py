@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from targets import coreml
-from targets.coreml import load
+from targets.coreml import load, trace
 from targets.tolerances import INT4, WEIGHTS
 
-__all__ = ["TARGET", "load"]
+__all__ = ["TARGET", "load", "trace"]
 
 TARGET = dataclasses.replace(
     coreml.TARGET,

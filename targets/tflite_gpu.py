@@ -10,8 +10,10 @@ import numpy as np
 from edgevit.errors import LoadFailed
 from edgevit.types import Runner, Target
 from targets import tflite
-from targets.tflite import InterpretedRunner, channels_last
+from targets.tflite import InterpretedRunner, channels_last, trace
 from targets.tolerances import FP16, FP32
+
+__all__ = ["TARGET", "load", "trace"]
 
 TARGET = Target(
     name="tflite-gpu",

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from edgevit.types import Runner, Target
 from targets import tflite
-from targets.tflite import InterpretedRunner
+from targets.tflite import InterpretedRunner, trace
 from targets.tolerances import INTEGERS
+
+__all__ = ["TARGET", "load", "trace"]
 
 TARGET = Target(
     name="tflite-npu",

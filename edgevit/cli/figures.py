@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevit.types import Analysis, Artifact, EvalResult, Latency, Outcome, Paired, Profile, Verified
+from edgevit.types import Analysis, Artifact, Bisected, EvalResult, Latency, Outcome, Paired, Profile, Verified
 
 ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "diff", "same", "error", "outside", "run on")
 
@@ -199,3 +199,50 @@ VERIFIED_COLUMNS = ("artifact", "what", "holds", "found")
 def verified_rows(found: Verified) -> list[list[str]]:
     words = {True: "yes", False: "no", None: "unknown"}
     return [[Path(found.artifact).name, one.what, words[one.holds], one.words] for one in found.looked]
+
+
+def bisected_columns(found: Bisected) -> tuple[str, ...]:
+    several = len(found.sides) > 1
+    each = [f"{side.name}: {what}" if several else what for side in found.sides for what in ("adds", "in all")]
+    return "stage", *each, *(["apart"] if several else [])
+
+
+def bisected_rows(found: Bisected) -> list[list[str]]:
+    """Each stage with what it adds to the relative error and what it is in all, of each side, and how far both are apart."""
+    rows = []
+    for number, stage in enumerate(found.sides[0].stages):
+        here = [side.stages[number] for side in found.sides]
+        row = [stage.name, *(_error(error) for one in here for error in (one.own, one.whole))]
+        rows.append(row + [_error(error) for error in found.apart[number : number + 1]])
+    return rows
+
+
+def _error(error: float | None) -> str:
+    return "not shown" if error is None else f"{error:.1e}"
+
+
+def bisected_notes(found: Bisected) -> list[str]:
+    """What was compared with what, and what a stage may add."""
+    notes = []
+    for side in found.sides:
+        notes.append(f"{side.name}: {side.words}; beside the checkpoint's model as it was converted, on {side.images} golden images")
+        limits = f"at most {side.own_tolerance:.1e} added by a stage alone (from the file's own tensor before it)"
+        notes.append(f"{side.name}: {limits}, {side.tolerance:g} in all at the logits")
+        notes += [f"{side.name}: {note}" for note in side.notes]
+    if found.apart:
+        notes.append(f"apart: of both files' tokens, each less its mean, which no norm sees; at most {found.apart_tolerance:g}")
+    return notes
+
+
+def parted_lines(found: Bisected) -> list[str]:
+    """Where they part, first of all."""
+    lines = []
+    for side in found.sides:
+        lines.append(f"{side.name} {f'parts from its twin at {side.parts}' if side.parts else 'agrees with its twin everywhere'}")
+        if side.operator:
+            found_ = side.operator
+            shape = "x".join(map(str, found_.shape))
+            lines.append(f"{side.name}: first operator that differs: {found_.kind} {found_.name} ({shape}), off by {found_.error:.1e}")
+    if found.apart:
+        lines.append(f"they part at {found.parts}" if found.parts else "they agree everywhere")
+    return lines

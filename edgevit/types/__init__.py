@@ -2,6 +2,7 @@
 
 from edgevit.types.accuracy import Damage, Paired
 from edgevit.types.analysis import Analysis, Budget, LayerDamage, Mix
+from edgevit.types.bisect import Bisected, Computed, PartedOperator, Sided, StageError, Trace, Twin
 from edgevit.types.deploy import (
     Artifact,
     Delegation,
@@ -44,11 +45,13 @@ __all__ = [
     "Artifact",
     "Attended",
     "Bin",
+    "Bisected",
     "Budget",
     "Calibration",
     "CheckResult",
     "Checkpoint",
     "ClassScore",
+    "Computed",
     "Confused",
     "Damage",
     "DataChoice",
@@ -71,6 +74,7 @@ __all__ = [
     "OperatorTime",
     "Outcome",
     "Paired",
+    "PartedOperator",
     "Picture",
     "Positions",
     "Prediction",
@@ -84,11 +88,15 @@ __all__ = [
     "Rewritten",
     "Runner",
     "Sample",
+    "Sided",
     "Size",
+    "StageError",
     "Table",
     "Target",
     "Tolerance",
+    "Trace",
     "TrainConfig",
+    "Twin",
     "Verified",
     "ViTConfig",
     "Weights",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -78,11 +78,13 @@ class Program:
     constants: dict[int, Value] = field(repr=False)
     steps: tuple[Step, ...]
 
-    def evaluate(self, image: Tensor) -> Tensor:
-        """Take every step for one image, of the shape that `image` says. Raises EdgevitError."""
+    def evaluate(self, image: Tensor, seen: Callable[[dict[int, Tensor]], None] | None = None) -> Tensor:
+        """Take every step for one image, of the shape that `image` says; `seen` gets what each computes. Raises EdgevitError."""
         values = {**self.constants, self.image.place: stored(image, self.image.kind)}
         for step in self.steps:
             step.run(values, self.package)
+            if seen:
+                seen({slot.place: cast(Tensor, values[slot.place]) for slot in step.outputs if slot.place in values})
         return cast(Tensor, values[self.logits.place])
 
 
