@@ -60,7 +60,6 @@ class ExecutorchRunner:
         """All that the program gives for one image."""
         return [value.numpy().copy() for value in self._method([self._torch.from_numpy(np.ascontiguousarray(image))])]
 
-
     def shapes(self) -> list[tuple[int, ...]]:
         """Those of its outputs."""
         described = self._method.method_meta()
@@ -70,7 +69,7 @@ class ExecutorchRunner:
 class OutputsTrace:
     """A program that gives what is behind every stage, the logits last: within, its delegate shows nothing."""
 
-    words = "XNNPACK's kernels, in the same model lowered once more with its stages as outputs: the delegate of the file shows none"
+    words = "XNNPACK's kernels, in the same model lowered once more with its stages as outputs: the file's delegate shows none"
     blind = "ExecuTorch's delegate shows no operators within a stage"
 
     def __init__(self, file: Path) -> None:

@@ -48,7 +48,8 @@ class TfliteTrace:
             for place in node["outputs"]
             if self._details[int(place)]["dtype"] in SHOWN
         )
-        kernels = f"the kernels of its {delegates} XNNPACK delegates" if delegates else "LiteRT's own kernels"
+        others = f"LiteRT's kernels, with {delegates} parts by XNNPACK's" if delegates > 1 else "LiteRT's own kernels"
+        kernels = "XNNPACK's kernels, as LiteRT runs it" if delegates == 1 else others
         self.words = f"{kernels}, every value of the file handed out"
         self._image = self._interpreter.get_input_details()[0]
 
@@ -78,6 +79,6 @@ def _opened(file: Path) -> tuple[bytes, int]:
 
 
 def plain(name: str) -> str:
-    """`package.Class_attribute/..` as the converter writes it, without packages and without what other names were joined to it."""
+    """`package.Class_attribute/..` as the converter writes it, without packages and the names that were joined to it."""
     own = re.sub(r"[\w.]+\.(\w+)", r"\1", name.partition(";;")[0])
     return AROUND.sub("", own)

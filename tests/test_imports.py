@@ -69,7 +69,7 @@ ONLY_IN = {
     "coremltools": ("converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
     "litert_torch": ("converters.tflite", "converters.tflite_gpu"),
     "ai_edge_quantizer": ("converters.tflite", "converters.tflite_gpu"),
-    "ai_edge_litert": (*TFLITE_FILES, "converters.tflite", "targets.tflite", "targets.tflite_gpu"),
+    "ai_edge_litert": (*TFLITE_FILES, "converters.tflite", "targets.tflite", "targets.tflite_gpu", "targets.tflite_trace"),
     "tensorflow": (),
     "tflite_support": ("converters.tflite", "targets.tflite"),
 }  # fmt: skip

@@ -66,7 +66,7 @@ class Stages:
         return seen.tensors
 
     def tokens(self, number: int, value: np.ndarray) -> np.ndarray | None:
-        """The tensor behind a stage as (tokens, width), the mean of each token taken away, which no norm sees; logits as they are.
+        """The tensor behind a stage as (tokens, width), each token less its mean, which no norm sees; logits as they are.
 
         None behind the last norm, whose gain may be in the maps that follow.
         """

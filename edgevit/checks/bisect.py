@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,14 @@ import numpy as np
 from edgevit.checks.accuracy import relative_error
 from edgevit.types import Computed, Twin
 
-FEW = 6
-"""Tensors of a file that are tried for one of the twin's, nearest first."""
+FEW, MANY = 6, 64
+"""Tensors of a file that are tried for one of the twin's, nearest first: at first, and where none of the few fits."""
+ODD = 0.1
+"""An error, of a tensor and of what follows from it, at which it is hardly the right one."""
 SAME = 1e-3
 """Two tensors whose errors differ by no more are one tensor in two layouts."""
+LEAST = 1e-9
+"""Below all rounding."""
 SKIPS = 0.1
 """A stage that the file does not show: the next one fits so much better without it than with whatever is there."""
 BEYOND = 1e9
@@ -47,13 +51,14 @@ def fit(place: int, value: np.ndarray, wanted: np.ndarray) -> Fit | None:
     return min(fits, key=lambda found: found.error)
 
 
-def fits(values: Mapping[int, np.ndarray], places: Iterable[int], wanted: np.ndarray) -> list[Fit]:
-    """Of the values at `places`, in this order, those that may be `wanted`: nearest first, of one in several layouts the first."""
+def fits(values: Mapping[int, np.ndarray], places: Sequence[int], wanted: np.ndarray) -> list[Fit]:
+    """Of the values at `places`, in order, those that may be `wanted`: nearest first, of one in several layouts the first."""
+    order = {place: number for number, place in enumerate(places)}
     found = [one for place in places if (one := fit(place, values[place], wanted))]
     found.sort(key=lambda one: one.error)
     kept: list[Fit] = []
     for _, group in itertools.groupby(found, key=_Near()):
-        kept.append(min(group, key=lambda one: one.place))
+        kept.append(min(group, key=lambda one: order[one.place]))
     return kept
 
 
@@ -74,7 +79,7 @@ def located(twin: Twin, image: np.ndarray, values: Mapping[int, np.ndarray], log
 
     `values` are in order of execution. What is looked for is what the twin's stage makes of the file's own tensor before it, so a
     stage that is wrong does not hide those behind it. And which of several it is shows in the next stage: a tensor is the right
-    one when what follows in the file follows from it.
+    one when what follows in the file follows from it. Two in a row that are far off may hide each other.
     """
     order = list(values)
     state, first = twin.start(image), 0
@@ -91,20 +96,26 @@ def located(twin: Twin, image: np.ndarray, values: Mapping[int, np.ndarray], log
     return [*found, fit(logits, values[logits], twin.value(last))]
 
 
-def _chosen(
-    twin: Twin, number: int, due: Any, values: Mapping[int, np.ndarray], places: list[int], logits: int
-) -> Fit | None:
-    wanted = twin.value(due)
-    tried = []
-    for one in fits(values, places, wanted)[:FEW]:
-        rest = places[places.index(one.place) + 1 :]
-        state = twin.instead(due, one.turned(values[one.place], wanted.shape))
-        tried.append((one, _next(twin, number, state, values, rest, logits)))
-    if not tried:
+def _chosen(twin: Twin, number: int, due: Any, values: Mapping[int, np.ndarray], places: list[int], logits: int) -> Fit | None:
+    near = fits(values, places, wanted := twin.value(due))
+    if not near:
         return None
-    best, follows = min(tried, key=lambda pair: pair[0].error + pair[1])
+
+    def follows(one: Fit) -> float:
+        state = twin.instead(due, one.turned(values[one.place], wanted.shape))
+        return _next(twin, number, state, values, places[places.index(one.place) + 1 :], logits)
+
+    best, behind = _best(near[:FEW], follows)
+    if min(best.error, behind) > ODD:
+        best, behind = _best(near[:MANY], follows)
     without = _next(twin, number, due, values, places, logits)
-    return None if without < SKIPS * follows < float("inf") else best
+    return None if without < SKIPS * behind < float("inf") else best
+
+
+def _best(tried: list[Fit], follows: Callable[[Fit], float]) -> tuple[Fit, float]:
+    """The one that is near, or from which what follows does: one of both stages may be wrong. With how far what follows is."""
+    pairs = [(one, follows(one)) for one in tried]
+    return min(pairs, key=lambda pair: (pair[0].error + LEAST) * (pair[1] + LEAST))
 
 
 def _next(twin: Twin, number: int, state: Any, values: Mapping[int, np.ndarray], places: list[int], logits: int) -> float:

@@ -201,10 +201,16 @@ def verified_rows(found: Verified) -> list[list[str]]:
     return [[Path(found.artifact).name, one.what, words[one.holds], one.words] for one in found.looked]
 
 
+def bisected_names(found: Bisected) -> list[str]:
+    """What each side is called: two of one target and recipe by their folders."""
+    names = [side.name for side in found.sides]
+    return names if len(set(names)) == len(names) else [side.artifact for side in found.sides]
+
+
 def bisected_columns(found: Bisected) -> tuple[str, ...]:
-    several = len(found.sides) > 1
-    each = [f"{side.name}: {what}" if several else what for side in found.sides for what in ("adds", "in all")]
-    return "stage", *each, *(["apart"] if several else [])
+    if not found.apart:
+        return "stage", "adds", "in all"
+    return "stage", *(f"{name}: {what}" for name in bisected_names(found) for what in ("adds", "in all")), "apart"
 
 
 def bisected_rows(found: Bisected) -> list[list[str]]:
@@ -224,11 +230,14 @@ def _error(error: float | None) -> str:
 def bisected_notes(found: Bisected) -> list[str]:
     """What was compared with what, and what a stage may add."""
     notes = []
-    for side in found.sides:
-        notes.append(f"{side.name}: {side.words}; beside the checkpoint's model as it was converted, on {side.images} golden images")
-        limits = f"at most {side.own_tolerance:.1e} added by a stage alone (from the file's own tensor before it)"
-        notes.append(f"{side.name}: {limits}, {side.tolerance:g} in all at the logits")
-        notes += [f"{side.name}: {note}" for note in side.notes]
+    for name, side in zip(bisected_names(found), found.sides, strict=True):
+        limits = f"at most {side.own_tolerance:.1e} added by a stage alone, from the file's own tensor before it"
+        said = (
+            f"{side.words}; beside the checkpoint's model as it was converted, on {side.images} golden images",
+            f"{limits}, and {side.tolerance:g} in all at the logits",
+            *side.notes,
+        )
+        notes += [f"{name}: {words}" for words in said]
     if found.apart:
         notes.append(f"apart: of both files' tokens, each less its mean, which no norm sees; at most {found.apart_tolerance:g}")
     return notes
@@ -237,12 +246,11 @@ def bisected_notes(found: Bisected) -> list[str]:
 def parted_lines(found: Bisected) -> list[str]:
     """Where they part, first of all."""
     lines = []
-    for side in found.sides:
-        lines.append(f"{side.name} {f'parts from its twin at {side.parts}' if side.parts else 'agrees with its twin everywhere'}")
+    for name, side in zip(bisected_names(found), found.sides, strict=True):
+        lines.append(f"{name} parts from its twin at {side.parts}" if side.parts else f"{name} agrees with its twin everywhere")
         if side.operator:
-            found_ = side.operator
-            shape = "x".join(map(str, found_.shape))
-            lines.append(f"{side.name}: first operator that differs: {found_.kind} {found_.name} ({shape}), off by {found_.error:.1e}")
+            one, shape = side.operator, "x".join(map(str, side.operator.shape))
+            lines.append(f"{name}: first operator that differs: {one.kind} {one.name} ({shape}), off by {one.error:.1e}")
     if found.apart:
         lines.append(f"they part at {found.parts}" if found.parts else "they agree everywhere")
     return lines

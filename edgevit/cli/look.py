@@ -80,7 +80,7 @@ def bisect(
 
 
 def _show_bisected(found: Bisected) -> None:
-    names = " and ".join(side.name for side in found.sides)
+    names = " and ".join(figures.bisected_names(found))
     console.table(f"{names} behind each stage", figures.bisected_columns(found), figures.bisected_rows(found))
     for line in figures.bisected_notes(found):
         console.note(line)

@@ -1,4 +1,4 @@
-"""Where an exported file parts from the model that it was written from: its tensors behind each stage, and operators within one."""
+"""Where an exported file parts from the model that it was written from: tensors behind each stage, operators within one."""
 
 from __future__ import annotations
 
@@ -110,12 +110,13 @@ def _opened(artifact: Artifact, model: ViT, images: np.ndarray, scratch: Path, p
     trace = targets.trace(artifact.target, artifacts.model_file(artifact))
     if trace is None:
         assert artifact.quantization
-        shown = converters.show(converter, model, artifact.quantization, proving, scratch, progress)
-        if shown is None:
+        file = converters.show(converter, model, artifact.quantization, proving, scratch, progress)
+        if file is None:
             raise NoRuntime(f"nothing here shows the values within a file of {artifact.target}")
-        trace = targets.outputs(artifact.target, shown)
+        trace = targets.outputs(artifact.target, file)
     progress("finding the stages in the file", 0, None)
-    values = trace(images[:1], {one.place for one in trace.computed})
+    shown = trace(images[:1], {one.place for one in trace.computed})
+    values = {one.place: shown[one.place] for one in trace.computed}
     return Pair(trace, twin, checks.located(twin, images[:1], values, trace.logits))
 
 

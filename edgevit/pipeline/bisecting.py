@@ -20,8 +20,8 @@ def bisect(first: Path, second: Path | None, picture: Path | None, force: bool, 
     Raises BadInput where neither is an artifact, or where they cannot be compared, NoRuntime where nothing here shows values.
     """
     sides, given = _meant(first, second)
-    if picture and picture.exists() and not force:
-        raise BadInput(f"already exists: {picture}", "--force replaces it")
+    if picture:
+        _require_place(picture, force)
     source = source_of(sides[0], given)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         streams = [Path(scratch) / f"{number}.safetensors" for number in range(len(sides))]
@@ -30,6 +30,13 @@ def bisect(first: Path, second: Path | None, picture: Path | None, force: bool, 
     if picture:
         stage.run("edgevit.jobs.bisect:draw", str, progress, found=found, file=picture)
     return found
+
+
+def _require_place(picture: Path, force: bool) -> None:
+    if not picture.parent.is_dir():
+        raise BadInput(f"no folder {picture.parent} for {picture.name}")
+    if picture.is_dir() or (picture.exists() and not force):
+        raise BadInput(f"already exists: {picture}", "--force replaces a picture")
 
 
 def _meant(first: Path, second: Path | None) -> tuple[list[Artifact], Path | None]:

@@ -70,8 +70,8 @@ class Twin(Protocol):
 class StageError:
     """|a - b| / |b| of the tensor behind one stage, over all images; None where the file shows none.
 
-    `whole` is beside the twin's own, and so has the errors of all stages before it. `own` is beside what the twin's stage makes of
-    the very tensor that the file had before it: what this stage alone adds.
+    `whole` is beside the twin's own, and so has the errors of all stages before it. `own` is beside what the twin's stage makes
+    of the very tensor that the file had before it: what this stage alone adds.
     """
 
     name: str
