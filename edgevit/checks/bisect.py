@@ -12,10 +12,10 @@ import numpy as np
 from edgevit.checks.accuracy import relative_error
 from edgevit.types import Computed, Twin
 
-FEW, MANY = 6, 64
-"""Tensors of a file that are tried for one of the twin's, nearest first: at first, and where none of the few fits."""
+FEW = 12
+"""Tensors of a file that are tried for one of the twin's, nearest first. Where none of them is near, all are."""
 ODD = 0.1
-"""An error, of a tensor and of what follows from it, at which it is hardly the right one."""
+"""An error at which a tensor is not near."""
 SAME = 1e-3
 """Two tensors whose errors differ by no more are one tensor in two layouts."""
 LEAST = 1e-9
@@ -106,8 +106,8 @@ def _chosen(twin: Twin, number: int, due: Any, values: Mapping[int, np.ndarray],
         return _next(twin, number, state, values, places[places.index(one.place) + 1 :], logits)
 
     best, behind = _best(near[:FEW], follows)
-    if min(best.error, behind) > ODD:
-        best, behind = _best(near[:MANY], follows)
+    if best.error > ODD:
+        best, behind = _best(near, follows)
     without = _next(twin, number, due, values, places, logits)
     return None if without < SKIPS * behind < float("inf") else best
 

@@ -80,8 +80,7 @@ def bisect(
 
 
 def _show_bisected(found: Bisected) -> None:
-    names = " and ".join(figures.bisected_names(found))
-    console.table(f"{names} behind each stage", figures.bisected_columns(found), figures.bisected_rows(found))
+    console.table("Relative error behind each stage", figures.bisected_columns(found), figures.bisected_rows(found))
     for line in figures.bisected_notes(found):
         console.note(line)
     for line in figures.parted_lines(found):

@@ -14,8 +14,8 @@ LEAST = 1e-9
 
 
 def errors(found: Bisected) -> Drawing:
-    names = ", ".join(side.name for side in found.sides)
-    title = f"Where {names} parts from its twin" if len(found.sides) == 1 else f"Where {names} part"
+    names = " and ".join(side.name for side in found.sides)
+    title = f"{names} beside the model that was converted, stage by stage"
     words = (
         "Behind each stage the relative error of the tokens from those of the model as it was converted: what the stage adds, "
         "from the file's own tensor before it, and with all before it. Dotted: what a stage alone may add. "
