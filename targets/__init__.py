@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgevit.errors import BadInput, NotInstalled, UnknownName
-from edgevit.types import Delegation, Described, Island, Library, QuantRecipe, Runner, Runtime, Target, Tolerance, Weights
+from edgevit.types import Delegation, Described, Island, Library, QuantRecipe, Runner, Runtime, Target, Tolerance, Trace, Weights
 from targets.tolerances import STATIC
 
 if TYPE_CHECKING:
@@ -163,6 +163,19 @@ def too_large(name: str, file: Path, images: np.ndarray) -> tuple[Island, ...]:
 def faults(runner: Runner) -> str:
     """What went wrong within the runner while it answered, where it is one that sees that; empty where nothing did."""
     return getattr(runner, "faults", "")
+
+
+def trace(name: str, file: Path) -> Trace | None:
+    """The model in `file` with the values within, on the target of that name; None where its runtime shows none."""
+    require(get(name))
+    opened = getattr(_file(name), "trace", None)
+    return opened(file) if opened else None
+
+
+def outputs(name: str, file: Path) -> Trace:
+    """A file that was written to show its stages, on the target of that name."""
+    opened: Trace = _file(name).outputs(file)
+    return opened
 
 
 def delegation(name: str, file: Path) -> Delegation | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from edgevit.errors import DamagedFile, NoRuntime
-from edgevit.types import Library, Runner, Target
+from edgevit.types import Library, Runner, Target, Trace
 from targets.executorch import ExecutorchRunner
 from targets.program import described as described
 from targets.tolerances import FP16, FP32, INT4, WEIGHTS
@@ -35,11 +37,27 @@ def load(file: Path, threads: int | None) -> Runner:
     if sys.platform == "darwin":
         return ExecutorchRunner(file, threads, BACKEND)
     from targets.mil.evaluate import Evaluator
+
+    with _package(file) as package:
+        return Evaluator(package)
+
+
+def trace(file: Path) -> Trace:
+    """By the evaluator everywhere: Core ML itself shows no values within."""
+    from targets.mil.trace import MilTrace
+
+    with _package(file) as package:
+        return MilTrace(package)
+
+
+@contextmanager
+def _package(file: Path) -> Iterator[Path]:
+    """The package in the program, as a folder while it lasts."""
     from targets.mil.flat import unflatten
 
     with tempfile.TemporaryDirectory(prefix="edgevit-") as folder:
         unflatten(delegated(file), Path(folder))
-        return Evaluator(Path(folder) / "model.mlpackage")
+        yield Path(folder) / "model.mlpackage"
 
 
 def delegated(file: Path) -> bytes:

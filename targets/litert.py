@@ -26,25 +26,15 @@ class LitertRunner:
         self._interpreter = (interpreter or Interpreter)(str(file), num_threads=self.threads)
         self._interpreter.allocate_tensors()
         image, logits = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
-        self._input, self._channels_last = image["index"], image["shape"][-1] == 3
-        self._output = logits["index"]
-        self._entering, self._leaving = (_int8(details) for details in (image, logits))
+        self._input, self._output = image, logits
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return np.concatenate([self._one(images[i : i + 1]) for i in range(len(images))])
 
     def _one(self, image: np.ndarray) -> np.ndarray:
-        image = channels_last(image) if self._channels_last and image.dtype != np.uint8 else image
-        if self._entering:
-            scale, zero = self._entering
-            image = (np.round(image / scale) + zero).clip(-128, 127).astype(np.int8)
-        self._interpreter.set_tensor(self._input, image)
+        self._interpreter.set_tensor(self._input["index"], entering(self._input, image))
         self._interpreter.invoke()
-        logits = np.asarray(self._interpreter.get_tensor(self._output))
-        if self._leaving:
-            scale, zero = self._leaving
-            logits = ((logits.astype(np.int32) - zero) * scale).astype(np.float32)
-        return logits
+        return floats(self._output, np.asarray(self._interpreter.get_tensor(self._output["index"])))
 
 
 class InterpretedRunner(LitertRunner):
@@ -53,9 +43,23 @@ class InterpretedRunner(LitertRunner):
     where = "reference"
 
 
-def _int8(details: dict[str, Any]) -> tuple[float, int] | None:
-    """Scale and zero of an input or output of int8; None where it is floats."""
-    return details["quantization"] if details["dtype"] is np.int8 else None
+def entering(details: dict[str, Any], image: np.ndarray) -> np.ndarray:
+    """One image (1, 3, H, W), or pixels (1, H, W, 3), as the input of these `details` takes it."""
+    if image.dtype == np.uint8:
+        return image
+    image = channels_last(image) if details["shape"][-1] == 3 else image
+    if details["dtype"] is not np.int8:
+        return image
+    scale, zero = details["quantization"]
+    return (np.round(image / scale) + zero).clip(-128, 127).astype(np.int8)
+
+
+def floats(details: dict[str, Any], value: np.ndarray) -> np.ndarray:
+    """A tensor of these `details` as floats, whatever integers of one scale it holds."""
+    if details["dtype"] is np.float32:
+        return value
+    scale, zero = details["quantization"]
+    return ((value.astype(np.int32) - zero) * scale).astype(np.float32)
 
 
 def channels_last(images: np.ndarray) -> np.ndarray:

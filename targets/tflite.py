@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgevit.types import Footprint, Library, Target
+from edgevit.types import Footprint, Library, Target, Trace
 from targets.litert import LitertRunner
 from targets.tflite_runtimes import RUNTIMES, judged, load_in
 from targets.tolerances import DYNAMIC, FP32
 
-__all__ = ["RUNTIMES", "TARGET", "judged", "load", "load_in"]
+__all__ = ["RUNTIMES", "TARGET", "judged", "load", "load_in", "trace"]
 
 TARGET = Target(
     name="tflite",
@@ -31,6 +31,12 @@ TARGET = Target(
     pixels_outside=0,
     describes="tflite_metadata",
 )
+
+
+def trace(file: Path) -> Trace:
+    from targets.tflite_trace import TfliteTrace
+
+    return TfliteTrace(file)
 
 
 def load(file: Path, threads: int | None) -> LitertRunner:

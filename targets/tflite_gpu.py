@@ -11,10 +11,11 @@ from edgevit.errors import LoadFailed
 from edgevit.types import Runner, Target
 from targets import tflite
 from targets.litert import InterpretedRunner, channels_last
+from targets.tflite import trace
 from targets.tflite_runtimes import RUNTIMES, judged, load_in
 from targets.tolerances import FP16, FP32
 
-__all__ = ["RUNTIMES", "TARGET", "judged", "load", "load_in"]
+__all__ = ["RUNTIMES", "TARGET", "judged", "load", "load_in", "trace"]
 
 TARGET = Target(
     name="tflite-gpu",

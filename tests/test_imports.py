@@ -72,7 +72,8 @@ ONLY_IN = {
     "litert_torch": ("converters.tflite", "converters.tflite_gpu"),
     "ai_edge_quantizer": ("converters.tflite", "converters.tflite_gpu"),
     "ai_edge_litert": (
-        *TFLITE_FILES, "converters.tflite", "targets.files.tflite", "targets.litert", "targets.tflite_gpu", "targets.tflite_runtimes",
+        *TFLITE_FILES, "converters.tflite", "targets.files.tflite", "targets.litert", "targets.tflite_gpu",
+        "targets.tflite_runtimes", "targets.tflite_trace",
     ),
     "tensorflow": ("targets.tflite_runtimes",),
     "tflite_support": ("targets.tflite_runtimes",),

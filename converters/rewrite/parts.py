@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -76,14 +77,21 @@ class Authored(nn.Module):
         self.answers: nn.Module = Answers(vit)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.tokens(self.patches(images))
+        *_, logits = self.passing(images)
+        return logits
+
+    def passing(self, images: Tensor) -> Iterator[Tensor]:
+        """What each stage gives: the patches, the tokens, every block, and the logits."""
+        yield (x := self.patches(images))
+        yield (x := self.tokens(x))
         sizes = log_sizes = None
         for block in self.encoders():
             x = block(x, log_sizes)
             if block.merging is not None:
                 x, sizes = block.merging(x, sizes)
                 log_sizes = sizes.log().reshape(1, 1, -1)
-        return self.answers(x) if sizes is None else self.answers(x, sizes)
+            yield x
+        yield self.answers(x) if sizes is None else self.answers(x, sizes)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -96,6 +104,19 @@ class Authored(nn.Module):
 
 def _as_it_is(images: Tensor) -> Tensor:
     return images
+
+
+class Showing(Authored):
+    """An Authored that gives what every stage does, the logits last. Its modules keep their names."""
+
+    @classmethod
+    def of(cls, model: Authored) -> Showing:
+        shown = copy.copy(model)
+        shown.__class__ = cls
+        return shown  # type: ignore[return-value]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        return tuple(self.passing(images))
 
 
 def constant(tensor: Tensor | None) -> nn.Parameter | None:

@@ -1,4 +1,4 @@
-"""The command that looks inside: explain."""
+"""The commands that look inside: explain, bisect."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from edgevit.cli import console
+from edgevit.cli import console, figures
 from edgevit.cli.app import command
 from edgevit.cli.options import Data, Force, Json, OnBad, Split
-from edgevit.types import Attended, Inside
+from edgevit.types import Attended, Bisected, Inside
 
 
 @command
@@ -50,3 +50,38 @@ def _show_files(found: Inside, out: Path) -> None:
         console.note(line)
     console.out(str(out / "explain.json"))
     console.out(str(out / "arrays.npz"))
+
+
+@command
+def bisect(
+    artifact: Path,
+    other: Annotated[Path | None, typer.Argument(help="Another artifact of its checkpoint, or that checkpoint.")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the errors into this PNG.")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Where an artifact parts from its checkpoint, or two from each other: the first block and operator beyond its tolerance.
+
+    It is compared with the model as it was converted, stage by stage, on its golden images. Exit code 0 says that they agree
+    everywhere, 1 that they part.
+    """
+    from edgevit import pipeline, record
+
+    with console.progress() as progress:
+        found = pipeline.bisect(artifact, other, picture, force, progress)
+    if json:
+        console.json({**record.builtins(found), "parts": found.parts})
+    else:
+        _show_bisected(found)
+        if picture:
+            console.out(str(picture))
+    if found.parts:
+        raise typer.Exit(1)
+
+
+def _show_bisected(found: Bisected) -> None:
+    console.table("Relative error behind each stage", figures.bisected_columns(found), figures.bisected_rows(found))
+    for line in figures.bisected_notes(found):
+        console.note(line)
+    for line in figures.parted_lines(found):
+        console.out(line)

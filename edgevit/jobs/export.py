@@ -229,13 +229,17 @@ def quantizes(artifact: Artifact) -> bool:
 
 
 def _own_logits(checkpoint: Path, artifact: Artifact, golden: Golden) -> np.ndarray:
-    """Of the model as it was converted: the checkpoint's with the artifact's merges, and its integers or palettes."""
+    return torch_runner(as_converted(checkpoint, artifact))(golden.images)
+
+
+def as_converted(checkpoint: Path, artifact: Artifact) -> ViT:
+    """The checkpoint's model with the artifact's merges, and its integers or palettes."""
     from edgevit.vit.model import merged
 
     model = merged(checkpoints.load(checkpoint)[1], artifact.merges)
     if quantizes(artifact):
         _put(model, artifact, artifact.folder / artifacts.QUANTIZED)
-    return torch_runner(model)(golden.images)
+    return model
 
 
 def _compared(

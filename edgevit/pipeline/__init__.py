@@ -1,5 +1,6 @@
 """The stages in order, each in a child process; an error becomes an Outcome that names its stage."""
 
+from edgevit.pipeline.bisecting import bisect
 from edgevit.pipeline.bundling import bundle
 from edgevit.pipeline.calibrating import choose as choose_calibration
 from edgevit.pipeline.export import export, too_little
@@ -24,6 +25,7 @@ __all__ = [
     "analyse",
     "artifact_folders",
     "bench",
+    "bisect",
     "budget",
     "bundle",
     "can_go_on",

@@ -2,6 +2,7 @@
 
 from edgevit.types.accuracy import Damage, Paired
 from edgevit.types.analysis import Analysis, Budget, LayerDamage, Mix
+from edgevit.types.bisect import Bisected, Computed, PartedOperator, Sided, StageError, Trace, Twin
 from edgevit.types.contents import Contents, Delegate, Layer, Operators, Port, Taken
 from edgevit.types.deploy import (
     Artifact,
@@ -51,12 +52,14 @@ __all__ = [
     "Artifact",
     "Attended",
     "Bin",
+    "Bisected",
     "Budget",
     "Bundled",
     "Calibration",
     "CheckResult",
     "Checkpoint",
     "ClassScore",
+    "Computed",
     "Confused",
     "Contents",
     "Damage",
@@ -86,6 +89,7 @@ __all__ = [
     "Operators",
     "Outcome",
     "Paired",
+    "PartedOperator",
     "Picture",
     "Port",
     "Positions",
@@ -102,12 +106,16 @@ __all__ = [
     "Runner",
     "Runtime",
     "Sample",
+    "Sided",
     "Size",
+    "StageError",
     "Table",
     "Taken",
     "Target",
     "Tolerance",
+    "Trace",
     "TrainConfig",
+    "Twin",
     "Verified",
     "ViTConfig",
     "Weights",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +25,10 @@ ARRAYS = {
 RGB = proto.FeatureTypes_pb2.ImageFeatureType.ColorSpace.RGB
 CLASSIFY = "classify"
 """The last operation of a classifier: probabilities to the likeliest label, and to a dictionary of them by label."""
+
+
+Seen = Callable[[dict[int, Tensor]], None]
+"""Who is handed what each step computes, by its place."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,11 @@ class Program:
     steps: tuple[Step, ...]
     pixels: bool = False
 
-    def evaluate(self, image: Tensor) -> Tensor:
-        """Take every step for one image, of the shape that `image` says. Raises EdgevitError."""
-        return self.watched(image)[0]
+    def evaluate(self, image: Tensor, seen: Seen | None = None) -> Tensor:
+        """Take every step for one image, of the shape that `image` says; `seen` gets what each computes. Raises EdgevitError."""
+        return self.watched(image, seen)[0]
 
-    def watched(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def watched(self, image: Tensor, seen: Seen | None = None) -> tuple[Tensor, Tensor]:
         """The logits, and 0 if every value in float16 on the way was finite, else NaN."""
         values = {**self.constants, self.image.place: stored(image, self.image.kind)}
         watch = torch.zeros(())
@@ -109,6 +113,8 @@ class Program:
             step.run(values, self.package)
             if step.kind not in MOVES:
                 watch = watch + sum(0 * cast(Tensor, values[s.place]).sum() for s in step.outputs if s.kind == "fp16")
+            if seen:
+                seen({slot.place: cast(Tensor, values[slot.place]) for slot in step.outputs if slot.place in values})
         return cast(Tensor, values[self.logits.place]), watch
 
 
