@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import edgevit
 from converters.linear import dequantized, held
 from converters.order import Order
 from converters.rewrite.channels import Pointwise
 from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite, rewritten
+from edgevit import record
 from edgevit.lean import COREML_EXTRAS, without
-from edgevit.types import Delegation, Exported, Island, Progress, QuantRecipe
+from edgevit.types import Delegation, Described, Exported, Island, Progress, QuantRecipe
 
 with without(*COREML_EXTRAS):
     import coremltools as ct
@@ -30,6 +32,9 @@ SCALE, BIAS = 2 / 255, -1.0
 
 scale for all channels, so what each has of its own is folded into the patch embedding.
 """
+DATE = "com.github.apple.coremltools.conversion_date"
+SAID = "edgevit"
+"""The key under which a package holds what it says of itself, as JSON."""
 UNKNOWN = Delegation(reason="Core ML chooses the unit for each operation on the device; nothing here can count it")
 
 
@@ -46,6 +51,7 @@ def convert(order: Order, into: Path, progress: Progress, rewrites: tuple[Rewrit
     progress("converting to Core ML", 1, 3)
     package = _package(exported, order, image, system)
     progress("storing the package", 2, 3)
+    _describe(package, order)
     package.save(str(into / FILE))
     settle(into / FILE)
     progress("storing the package", 3, 3)
@@ -76,6 +82,20 @@ def _package(exported: torch.export.ExportedProgram, order: Order, image: tuple[
         skip_model_load=True,
         **ends,
     )
+
+
+def _describe(package: ct.models.MLModel, order: Order) -> None:
+    """What Xcode shows, and what a package says of itself. coremltools' date goes: packages of two days would differ by it."""
+    config, version = order.model.config, edgevit.__version__
+    height, width = config.image_size
+    package.author, package.version = f"edgevit {version}", version
+    package.short_description = f"Vision Transformer {config.variant} for images of {height} x {width}, {config.classes} classes"
+    said = Described(order.labels, order.preprocess, order.input, {"edgevit": version})
+    package.user_defined_metadata.pop(DATE, None)
+    package.user_defined_metadata[SAID] = record.encode(said).decode()
+    taken = "RGB, resized and cropped as the metadata says" + ("" if order.pixels else ", then normalised")
+    package.input_description["image" if order.pixels else "images"] = taken
+    package.output_description["label" if order.pixels else "logits"] = "the likeliest class" if order.pixels else "of each class"
 
 
 def classifier_labels(labels: Sequence[str]) -> list[str]:

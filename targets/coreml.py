@@ -6,10 +6,12 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from edgevit.errors import NoRuntime, UnknownName
-from edgevit.types import Footprint, Island, Library, Runner, Runtime, Target, Trace
+from edgevit import record
+from edgevit.errors import DamagedFile, NoRuntime, UnknownName
+from edgevit.types import Described, Footprint, Island, Library, Runner, Runtime, Target, Trace
 from targets.tolerances import FP16, FP32, PALETTES, WEIGHTS
 
 TARGET = Target(
@@ -27,6 +29,8 @@ TARGET = Target(
 )
 
 
+SAID = "edgevit"
+"""The key under which a package of edgevit says what it is."""
 UNITS = {"coreml-cpu": "CPU_ONLY", "coreml-gpu": "CPU_AND_GPU", "coreml-ane": "CPU_AND_NE", "coreml-all": "ALL"}
 """coremltools' names of what Core ML may compute on; the CPU takes what the others do not."""
 EVALUATOR = "evaluator"
@@ -92,6 +96,19 @@ def load_in(runtime: str, file: Path, threads: int | None) -> Runner:
     if sys.platform != "darwin":
         raise NoRuntime(f"{runtime}: Core ML runs on Apple's systems only", "the evaluator reads the same package anywhere")
     return CoremlRunner(file, UNITS[runtime])
+
+
+def described(file: Path) -> Described | None:
+    """What the package at `file` says of itself; None of one that is not edgevit's. Raises DamagedFile."""
+    from targets.mil import package
+
+    said = package.read(file).spec.description.metadata.userDefined.get(SAID)
+    if said is None:
+        return None
+    try:
+        return record.decode(said, Described)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise DamagedFile(f"{file}: its metadata is not what edgevit writes there: {error}") from error
 
 
 def too_large(file: Path, images: np.ndarray) -> tuple[Island, ...]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edgevit.types import Delegation
 from targets import coreml
-from targets.coreml import RUNTIMES, load, load_in, too_large, trace
+from targets.coreml import RUNTIMES, described, load, load_in, too_large, trace
 
-__all__ = ["RUNTIMES", "TARGET", "delegation", "load", "load_in", "too_large", "trace"]
+__all__ = ["RUNTIMES", "TARGET", "delegation", "described", "load", "load_in", "too_large", "trace"]
 
 TARGET = dataclasses.replace(
     coreml.TARGET,

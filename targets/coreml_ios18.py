@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from targets import coreml
-from targets.coreml import RUNTIMES, load, load_in, too_large, trace
+from targets.coreml import RUNTIMES, described, load, load_in, too_large, trace
 from targets.tolerances import INT4, WEIGHTS
 
-__all__ = ["RUNTIMES", "TARGET", "load", "load_in", "too_large", "trace"]
+__all__ = ["RUNTIMES", "TARGET", "described", "load", "load_in", "too_large", "trace"]
 
 TARGET = dataclasses.replace(
     coreml.TARGET,

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from edgevit.types import Footprint, Library, Target, Trace
 from targets.litert import LitertRunner
+from targets.tflite_described import described
 from targets.tflite_runtimes import RUNTIMES, judged, load_in
 from targets.tolerances import DYNAMIC, FP32
 
-__all__ = ["RUNTIMES", "TARGET", "judged", "load", "load_in", "trace"]
+__all__ = ["RUNTIMES", "TARGET", "described", "judged", "load", "load_in", "trace"]
 
 TARGET = Target(
     name="tflite",

@@ -12,10 +12,11 @@ from edgevit.types import Runner, Target
 from targets import tflite
 from targets.litert import InterpretedRunner, channels_last
 from targets.tflite import trace
+from targets.tflite_described import described
 from targets.tflite_runtimes import RUNTIMES, judged, load_in
 from targets.tolerances import FP16, FP32
 
-__all__ = ["RUNTIMES", "TARGET", "judged", "load", "load_in", "trace"]
+__all__ = ["RUNTIMES", "TARGET", "described", "judged", "load", "load_in", "trace"]
 
 TARGET = Target(
     name="tflite-gpu",

@@ -9,10 +9,11 @@ from edgevit.types import Runner
 from targets import tflite
 from targets.litert import LitertRunner
 from targets.tflite import trace
+from targets.tflite_described import described
 from targets.tflite_runtimes import RUNTIMES, judged, load_in
 from targets.tolerances import DYNAMIC, FP32
 
-__all__ = ["RUNTIMES", "TARGET", "judged", "load", "load_in", "trace"]
+__all__ = ["RUNTIMES", "TARGET", "described", "judged", "load", "load_in", "trace"]
 
 TARGET = dataclasses.replace(
     tflite.TARGET,
