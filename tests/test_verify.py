@@ -51,7 +51,7 @@ def verified(artifact: Artifact) -> Verified:
 
 def test_what_was_made_holds(made: Artifact) -> None:
     found = verified(made)
-    assert found.holds and [one.holds for one in found.looked] == [True] * 4, found
+    assert found.holds and [one.holds for one in found.looked] == [True] * 5, found
     assert found.identity == made.identity and len(made.identity) == 64
 
 
@@ -140,7 +140,7 @@ def test_the_command(copy: Artifact, run_cli: RunCli, tmp_path: Path) -> None:
     ran = run_cli("verify", copy.folder, "--json")
     assert ran.returncode == 0, ran.stderr
     (found,) = json.loads(ran.stdout)
-    assert found["holds"] and [one["holds"] for one in found["looked"]] == [True] * 4
+    assert found["holds"] and [one["holds"] for one in found["looked"]] == [True] * 5
     _flip(copy.folder / "model.tflite")
     ran = run_cli("verify", copy.folder)
     assert ran.returncode == 1 and "model.tflite" in ran.stdout and "Traceback" not in ran.stderr

@@ -77,6 +77,9 @@ def test_a_file_of_pixels_gives_probabilities(target: targets.Target, tmp_path: 
     made = converters.convert(target.converter, order, tmp_path, silent)
     if made.delegation.outside is not None and target.max_outside is not None:
         assert made.delegation.outside <= target.max_outside + (target.pixels_outside or 0)
+    if target.converter.startswith(("coreml", "executorch")):
+        found = targets.described(target.name, tmp_path / made.file)
+        assert found and (found.labels, found.preprocess, found.input) == (LABELS, UNEVEN, Input.PIXELS)
     answered = targets.load(target.name, tmp_path / made.file, 1)(given)
     assert np.abs(answered.sum(1) - 1).max() < 0.02
     assert np.linalg.norm(answered - expected) < 0.15 * np.linalg.norm(expected)

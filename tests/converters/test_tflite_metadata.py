@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import quantize
 import targets
 from converters import tflite, whole_scales
 from converters.order import Order
+from edgevit.checks.description import differs
+from edgevit.errors import DamagedFile
 from edgevit.types import Artifact, Input, Outcome, Preprocess, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
@@ -104,6 +107,28 @@ def test_android_tools_find_labels_and_normalisation(tmp_path: Path) -> None:
     assert units["options"]["std"] == pytest.approx([255 * x for x in MEANS.std])
     assert image["content"]["content_properties"]["color_space"] == "RGB"
     assert answers["associated_files"][0]["name"] == "labels.txt" and answers["name"] == "logits"
+
+
+def test_what_it_says_of_itself_is_read_again(tmp_path: Path) -> None:
+    file, artifact = made(tmp_path, "fp32")
+    assert targets.described("tflite", file) is None
+    described(file, artifact)
+    found = targets.described("tflite", file)
+    assert found and (found.labels, found.preprocess) == (LABELS, MEANS) and not differs(found, artifact)
+    others = dataclasses.replace(artifact, labels=("a cat", "a cat", "löwe"))
+    assert "class 1 is 'löwe', and not 'a cat'" in differs(found, others)
+    assert "another mean" in differs(
+        found, dataclasses.replace(artifact, preprocess=Preprocess((20, 20), (16, 16), std=MEANS.std))
+    )
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"{", b"\xff"])
+def test_what_edgevit_never_writes_there_is_refused(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "model.tflite"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("preprocess.json", content)
+    with pytest.raises(DamagedFile, match="not what edgevit writes"):
+        targets.described("tflite", file)
 
 
 def test_two_are_equal_byte_by_byte(tmp_path: Path) -> None:
