@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 
 
+def cores() -> int:
+    """Those that this process may use. More threads than that wait for each other by spinning."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class LitertRunner:
     """A loaded model. It takes one image at a time. The file takes (1, H, W, 3), or (1, 3, H, W) where another tool made it.
 
@@ -22,7 +27,7 @@ class LitertRunner:
     def __init__(self, file: Path, threads: int | None, interpreter: Callable[..., Any] | None = None) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or cores()
         self._interpreter = (interpreter or Interpreter)(str(file), num_threads=self.threads)
         self._interpreter.allocate_tensors()
         image, logits = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import numpy as np
 
 from edgevit.lean import with_libusb
 from edgevit.types import Library, Runner, Runtime
-from targets.litert import LitertRunner
+from targets.litert import LitertRunner, cores
 
 TENSORFLOW = (Library("tensorflow", "tflite"),)
 RUNTIMES = (
@@ -97,7 +96,7 @@ class TaskLibraryRunner:
         with with_libusb():
             from tflite_support.task import core, processor, vision
 
-        self.threads = os.cpu_count() or 1
+        self.threads = cores()
         opened = core.BaseOptions(file_name=str(file), num_threads=self.threads)
         every = processor.ClassificationOptions(max_results=-1, score_threshold=LOWEST)
         options = vision.ImageClassifierOptions(opened, every)
