@@ -29,6 +29,7 @@ TARGET = Target(
     max_subgraphs=1,
     max_outside=0,
     pixels_outside=0,
+    apps=("python-litert", "kotlin-litert"),
 )
 
 

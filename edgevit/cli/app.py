@@ -15,8 +15,8 @@ from edgevit.cli import console
 from edgevit.errors import EdgevitError, from_os_error
 
 ORDER = (
-    "demo", "import", "train", "pretrain", "eval", "explain", "quantize", "export", "check", "verify", "bench", "profile",
-    "report", "predict", "export-weights", "models", "targets", "recipes", "doctor", "cache",
+    "demo", "import", "train", "pretrain", "eval", "explain", "quantize", "export", "check", "verify", "parity", "bench",
+    "profile", "report", "predict", "export-weights", "models", "targets", "recipes", "doctor", "cache",
 )  # fmt: skip
 """The commands as --help lists them: the way through the house, then what there is to look up."""
 

@@ -6,6 +6,7 @@ from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, re
 from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, profile, report
 from edgevit.pipeline.mixing import analyse, budget
 from edgevit.pipeline.pairs import Pair, left_out, merged, pairs, taking
+from edgevit.pipeline.parity import parity
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
 from edgevit.pipeline.taught import lost as lost_origin
 from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
@@ -36,6 +37,7 @@ __all__ = [
     "lost_origin",
     "merged",
     "pairs",
+    "parity",
     "predict",
     "profile",
     "read_artifact",

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 import targets
+from edgevit import app, folder, memory
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
-from edgevit import folder, memory
 from edgevit.cache import Cache
 from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed, StageCrashed
 from edgevit.pipeline import calibrating, reuse, side_by_side, taught
@@ -216,6 +216,7 @@ def _make(
         with outcome(Outcome.RUN_FAILED):
             checked = stages.check(artifact, references, Path(scratch), progress, children)
         shutil.copyfile(Path(scratch) / artifacts.GOLDEN, into / artifacts.GOLDEN)
+    app.write(artifact, target.apps, into / app.FOLDER)
     files = folder.hashes(into, leave_out=(artifacts.RECORD,))
     reused = tuple(name for name, stage in (("convert", done), ("check", checked)) if stage.reused)
     artifact = dataclasses.replace(artifact, files=files, reused=reused)

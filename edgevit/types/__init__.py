@@ -36,6 +36,7 @@ from edgevit.types.measure import (
     Verified,
 )
 from edgevit.types.model import Merge, Preprocess, ResNetStem, Size, ViTConfig
+from edgevit.types.parity import Compared, ImageParity, Parity, ParityStage
 from edgevit.types.quant import LayerRule, QuantRecipe, Weights
 from edgevit.types.train import Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
@@ -50,6 +51,7 @@ __all__ = [
     "CheckResult",
     "Checkpoint",
     "ClassScore",
+    "Compared",
     "Confused",
     "Damage",
     "DataChoice",
@@ -61,6 +63,7 @@ __all__ = [
     "Filters",
     "Footprint",
     "Gallery",
+    "ImageParity",
     "Input",
     "Inside",
     "Latency",
@@ -73,6 +76,8 @@ __all__ = [
     "OperatorTime",
     "Outcome",
     "Paired",
+    "Parity",
+    "ParityStage",
     "Picture",
     "Positions",
     "Prediction",

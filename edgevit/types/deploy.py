@@ -81,6 +81,8 @@ class Target:
     """Whether its converter can write a model that merges patches."""
     pixels_outside: int | None = None
     """Most nodes more that are outside the delegates where pixels go in; None where its converter cannot write such a file."""
+    apps: tuple[str, ...] = ()
+    """Which ready-made code goes into its artifacts, by the names of `edgevit.app`."""
     varies: str = ""
     """Why two files of one model differ byte by byte; empty where they do not."""
 
