@@ -32,7 +32,10 @@ def notes(found: Parity) -> list[str]:
     lines = [f"refused by all: {image.refused}" for image in images if image.refused]
     lines += [f"{Path(image.image).name}: {stage.name}: {_broken(stage)}" for image, stage in stages if not stage.holds]
     lines += sorted({f"{stage.name}: not compared: {stage.words}" for _, stage in stages if stage.holds and stage.words})
-    lines += [f"changed, and not run: {name} is not what edgevit writes for this record" for name in found.changed]
+    lines += [
+        f"{name} is not what this edgevit writes for the record: changed, or of another version; it was not run"
+        for name in found.changed
+    ]
     for name in STAGES:
         known = [(stage.difference, stage.allowed) for _, stage in stages if stage.name == name and stage.difference is not None]
         if known:

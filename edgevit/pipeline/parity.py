@@ -34,10 +34,8 @@ def parity(path: Path, images: list[Path], checkpoint: Path | None, progress: Pr
         given = {"artifact": artifact, "code": made / app.PYTHON, "images": images, "not_here": target.not_here}
         folder = source.folder if source else None
         found = stage.run("edgevit.jobs.parity:parity", Compared, progress, checkpoint=folder, **given).value
-    words = (
-        str(source.folder) if source else f"none: no checkpoint at {path / artifact.checkpoint}; --checkpoint says where it is"
-    )
-    return Parity(str(path), words, tuple(changed), found)
+    absent = f"none: no checkpoint at {path / artifact.checkpoint}; --checkpoint says where it is"
+    return Parity(str(path), str(source.folder) if source else absent, tuple(changed), found)
 
 
 def _source(artifact: Artifact, given: Path | None) -> Checkpoint | None:

@@ -25,7 +25,7 @@ class ParityStage:
 
 @dataclass(frozen=True)
 class ImageParity:
-    """`size` (height, width) as decoded and upright; `refused`: why all refuse it alike. Answers are labels, None where unknown."""
+    """`size` (height, width) as decoded and upright; `refused`: why all refuse it. Answers are labels, None where unknown."""
 
     image: str
     size: Size | None = None

@@ -140,6 +140,7 @@ def kotlin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "all.jar"
 
 
+@pytest.mark.slow
 def test_kotlin_gives_the_pixels_and_the_tensor_of_training(kotlin: Path) -> None:
     asked = [(number, *one) for number, steps in enumerate(variants()) for one in _images(steps, number, SIZES // 3)]
     given = b"".join(struct.pack(">4i", n, image.height, image.width, turn) + image.tobytes() for n, image, turn in asked)
