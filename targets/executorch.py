@@ -26,6 +26,7 @@ TARGET = Target(
     max_subgraphs=1,
     max_outside=1,  # the call of the delegate itself
     pixels_outside=1,  # the cast of pixels to floats
+    apps=("python-executorch", "kotlin-executorch", "cpp-executorch"),
 )
 
 

@@ -29,6 +29,7 @@ TARGET = Target(
     max_outside=1,  # the call of the delegate itself
     not_here="" if sys.platform == "darwin" else "Core ML runs on Apple's systems only",
     varies="the program holds a package whose parts coremltools names at random",
+    apps=("python-executorch", "cpp-executorch"),
 )
 
 

@@ -23,6 +23,7 @@ TARGET = Target(
     pixels_outside=1,  # the cast of pixels to floats
     by_name_only="the published packages of ExecuTorch hold no Vulkan, so its answers would stay unchecked",
     merges=False,
+    apps=("python-executorch", "kotlin-executorch", "cpp-executorch"),
 )
 
 

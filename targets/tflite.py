@@ -31,6 +31,7 @@ TARGET = Target(
     max_outside=0,
     pixels_outside=0,
     describes="tflite_metadata",
+    apps=("python-litert", "kotlin-litert"),
 )
 
 

@@ -30,6 +30,7 @@ SIBLINGS = (
     "edgevit.report",
     "edgevit.inside",
     "edgevit.pictures",
+    "edgevit.app",
     "edgevit.stage",
 )
 
@@ -57,7 +58,7 @@ ONLY_IN = {
     "typer": ("edgevit.cli",),
     "rich": ("edgevit.cli",),
     "click": ("edgevit.cli",),
-    "jinja2": ("edgevit.report",),
+    "jinja2": ("edgevit.report", "edgevit.app"),
     "matplotlib": ("edgevit.report", "edgevit.pictures"),
     "sklearn": ("edgevit.data",),
     "datasets": ("edgevit.data.huggingface",),

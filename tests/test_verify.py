@@ -80,7 +80,7 @@ def _flip(file: Path) -> None:
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["model.tflite", "golden.safetensors", "quantized.safetensors"])
+@pytest.mark.parametrize("name", ["model.tflite", "golden.safetensors", "quantized.safetensors", "app/classify.py"])
 def test_one_bit(copy: Artifact, name: str) -> None:
     _flip(copy.folder / name)
     found = verified(copy)

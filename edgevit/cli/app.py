@@ -16,7 +16,7 @@ from edgevit.errors import EdgevitError, from_os_error
 
 ORDER = (
     "demo", "import", "train", "pretrain", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes", "verify",
-    "bisect", "bundle", "bench",
+    "parity", "bisect", "bundle", "bench",
     "profile", "report", "predict", "export-weights", "models", "targets", "recipes", "doctor", "cache",
 )  # fmt: skip
 """The commands as --help lists them: the way through the house, then what there is to look up."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgevit.cli import console, figures
+from edgevit.cli import console, figures, stages
 from edgevit.cli.app import command
 from edgevit.cli.learn import show_trained
 from edgevit.cli.measure import command_line, show_latencies, show_runtimes
@@ -135,6 +135,28 @@ def verify(
         for one in found:
             console.note(f"{one.artifact}: identity {one.identity[:16]}, as of all that is made of the same by these versions")
     if not all(one.holds for one in found):
+        raise typer.Exit(1)
+
+
+@command
+def parity(
+    artifact: Path,
+    images: Annotated[list[Path], typer.Argument(help="JPEG, PNG or WebP.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="Where the checkpoint is now, if it was moved.")] = None,
+    json: Json = False,
+) -> None:
+    """Images stage by stage, by training, by the artifact's runner and by the code in it: decoded, resized, tensor, logits."""
+    from edgevit import pipeline, record
+
+    with console.progress() as progress:
+        found = pipeline.parity(artifact, images, checkpoint, progress)
+    if json:
+        console.json({**record.builtins(found), "holds": found.holds})
+    else:
+        console.table("Parity", stages.COLUMNS, stages.rows(found))
+        for line in stages.notes(found):
+            console.note(line)
+    if not found.holds:
         raise typer.Exit(1)
 
 

@@ -42,7 +42,7 @@ def pixels(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
     larger part right and below. Raises DamagedFile for a strip of an image.
     """
     name = getattr(image, "filename", "")
-    image = _upright(image).convert("RGB")
+    image = rgb(image)
     height, width = _resized((image.height, image.width), preprocess)
     if height * width > LARGEST:
         raise DamagedFile(f"{image.width} x {image.height} pixels are too long and thin to resize: {name}")
@@ -51,6 +51,11 @@ def pixels(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
     down, across = preprocess.crop
     top, left = (height - down) // 2, (width - across) // 2
     return np.asarray(image.crop((left, top, left + across, top + down)))
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """The image as it is meant to be looked at, in RGB: alpha is dropped, not blended."""
+    return _upright(image).convert("RGB")
 
 
 def _resized(size: Size, preprocess: Preprocess) -> Size:

@@ -197,7 +197,7 @@ def check(
     else:
         record = checkpoints.read(checkpoint)
         own = artifact.merges == record.config.merges and not quantizes(artifact)
-        alike = golden.logits if own else _own_logits(checkpoint, artifact, golden)
+        alike = golden.logits if own else torch_runner(as_converted(checkpoint, artifact))(golden.images)
         beside = references / (ORIGIN if artifact.origin else REFERENCE)
         result, golden = _compared(artifact, runner, golden, alike, beside, loader(record, data), progress)
         artifacts.write_golden(into, golden)
@@ -228,12 +228,8 @@ def quantizes(artifact: Artifact) -> bool:
     return bool(artifact.quantization and artifact.quantization.quantizes)
 
 
-def _own_logits(checkpoint: Path, artifact: Artifact, golden: Golden) -> np.ndarray:
-    return torch_runner(as_converted(checkpoint, artifact))(golden.images)
-
-
 def as_converted(checkpoint: Path, artifact: Artifact) -> ViT:
-    """The checkpoint's model with the artifact's merges, and its integers or palettes."""
+    """The model as it was converted: the checkpoint's with the artifact's merges, and its integers or palettes."""
     from edgevit.vit.model import merged
 
     model = merged(checkpoints.load(checkpoint)[1], artifact.merges)

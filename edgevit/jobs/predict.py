@@ -27,7 +27,7 @@ def predict(model: Path, images: tuple[Path, ...], top: int, progress: Progress)
         runner, preprocess, labels = torch_runner(vit), record.preprocess, record.labels
     found = []
     for number, image in enumerate(images):
-        logits = runner(_one_image(image, preprocess))[0].astype(np.float64)
+        logits = runner(one_image(image, preprocess))[0].astype(np.float64)
         if not np.isfinite(logits).all():
             raise EdgevitError(f"{model} answers with what is no number: {image}", "edgevit check says how often it does")
         scores = np.exp(logits - logits.max())
@@ -39,7 +39,8 @@ def predict(model: Path, images: tuple[Path, ...], top: int, progress: Progress)
     return found
 
 
-def _one_image(path: Path, preprocess: Preprocess) -> np.ndarray:
+def one_image(path: Path, preprocess: Preprocess) -> np.ndarray:
+    """The image in a file as a model takes it, (1, 3, H, W)."""
     if not path.is_file():
         raise BadInput(f"no such image: {path}")
     return normalise(pixels(open_image(path), preprocess)[None], preprocess)

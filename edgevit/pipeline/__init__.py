@@ -10,6 +10,7 @@ from edgevit.pipeline.matrix import Asked, matrix
 from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, profile, report
 from edgevit.pipeline.mixing import analyse, budget
 from edgevit.pipeline.pairs import Pair, left_out, merged, pairs, taking
+from edgevit.pipeline.parity import parity
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
 from edgevit.pipeline.runtimes import required
 from edgevit.pipeline.taught import lost as lost_origin
@@ -46,6 +47,7 @@ __all__ = [
     "matrix",
     "merged",
     "pairs",
+    "parity",
     "predict",
     "profile",
     "read_artifact",

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 import targets
+from edgevit import app, folder, memory
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
-from edgevit import folder, memory
 from edgevit.cache import Cache
 from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed, StageCrashed
 from edgevit.pipeline import calibrating, describing, reuse, runtimes, side_by_side, taught
@@ -222,6 +222,7 @@ def _make(
             checked = stages.check(artifact, references, Path(scratch), progress, children)
         shutil.copyfile(Path(scratch) / artifacts.GOLDEN, into / artifacts.GOLDEN)
     ran = runtimes.golden(artifact, exports.required, stages, into, progress, children)
+    app.write(artifact, target.apps, into / app.FOLDER)
     files = folder.hashes(into, leave_out=(artifacts.RECORD,))
     reused = tuple(name for name, stage in (("convert", done), ("check", checked)) if stage.reused)
     artifact = dataclasses.replace(artifact, files=files, reused=reused)

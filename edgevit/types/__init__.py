@@ -43,6 +43,7 @@ from edgevit.types.measure import (
     Verified,
 )
 from edgevit.types.model import Merge, Preprocess, ResNetStem, Size, ViTConfig
+from edgevit.types.parity import Compared, ImageParity, Parity, ParityStage
 from edgevit.types.quant import LayerRule, QuantRecipe, Weights
 from edgevit.types.train import Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
@@ -59,6 +60,7 @@ __all__ = [
     "CheckResult",
     "Checkpoint",
     "ClassScore",
+    "Compared",
     "Computed",
     "Confused",
     "Contents",
@@ -74,6 +76,7 @@ __all__ = [
     "Filters",
     "Footprint",
     "Gallery",
+    "ImageParity",
     "Input",
     "Inside",
     "Island",
@@ -89,6 +92,8 @@ __all__ = [
     "Operators",
     "Outcome",
     "Paired",
+    "Parity",
+    "ParityStage",
     "PartedOperator",
     "Picture",
     "Port",

@@ -102,6 +102,8 @@ class Target:
     """The module that writes the format's own metadata into the file, in a process of its own; empty where the converter does."""
     wanted: tuple[str, ...] = ()
     """Runtimes in which it must be right whoever asks, besides its own."""
+    apps: tuple[str, ...] = ()
+    """Which ready-made code goes into its artifacts, by the names of `edgevit.app`."""
     varies: str = ""
     """Why two files of one model differ byte by byte; empty where they do not."""
 
