@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from edgevit.report.evaluation import Evaluation, Fact, Ranking
 from edgevit.report.page import File, Page
+from edgevit.report.runtimes import Line, Matrix
 from edgevit.report.samples import Answer, Shown
 from edgevit.report.table import Cell, Row
 from edgevit.types import Gallery
@@ -30,6 +31,7 @@ def _lines(page: Page) -> Iterator[str]:
     yield from _list((*page.verdict.details, *page.notices))
     yield from ("## Checkpoint", "", *_facts(page.checkpoint))
     yield from ("## Artifacts", "", *_artifacts(page.rows))
+    yield from _runtimes(page.runtimes)
     yield from ("## Evaluation of the checkpoint", "", *_evaluation(page.evaluation), *_gallery(page.evaluated))
     yield from ("## Inside the model", "", *_gallery(page.inside))
     yield from ("## Sample images", "", *_samples(page.samples))
@@ -67,6 +69,17 @@ def _artifact(row: Row) -> tuple[str, ...]:
     reason = f"<br>{escape(row.reason)}" if row.reason else ""
     outcome = f"{MARKS[row.tone]} {escape(row.outcome)}{reason}"
     return escape(row.target), escape(row.recipe), outcome, *(_cell(cell) for cell in row.cells)
+
+
+def _runtimes(found: Matrix | None) -> Iterator[str]:
+    if found:
+        yield from ("## In other runtimes that may open the files", "")
+        yield from _table(("Artifact", *map(escape, found.columns)), [_in_runtimes(line) for line in found.lines])
+        yield from _list(found.notes)
+
+
+def _in_runtimes(line: Line) -> tuple[str, ...]:
+    return escape(line.artifact), *(f"{MARKS[c.tone]} {escape(c.text)}<br>{escape(c.figure)}" for c in line.cells)
 
 
 def _cell(cell: Cell) -> str:

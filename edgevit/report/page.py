@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgevit.interval import wilson
-from edgevit.report import evaluation, pictures, samples, table, verdict, words
+from edgevit.report import evaluation, pictures, runtimes, samples, table, verdict, words
 from edgevit.report.evaluation import Fact
 from edgevit.types import Artifact, Checkpoint, Gallery, Preprocess, Report, TrainConfig, ViTConfig
 
@@ -30,6 +30,7 @@ class Page:
     notices: tuple[str, ...]
     checkpoint: tuple[Fact, ...]
     rows: tuple[table.Row, ...]
+    runtimes: runtimes.Matrix | None
     evaluation: evaluation.Evaluation | None
     evaluated: Gallery
     inside: Gallery
@@ -50,6 +51,7 @@ def build(report: Report) -> Page:
         notices=_notices(report),
         checkpoint=_checkpoint(report),
         rows=table.rows(report),
+        runtimes=runtimes.build(report),
         evaluation=evaluation.build(report.evaluation) if report.evaluation else None,
         evaluated=pictures.build(report.evaluated),
         inside=pictures.build(report.inside),

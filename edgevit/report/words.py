@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable
 
-from edgevit.types import Artifact
+from edgevit.types import Artifact, Input
 
 MINUS = "\N{MINUS SIGN}"
 OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -14,9 +14,9 @@ NOT_FINITE = "not finite"
 
 
 def recipe(artifact: Artifact) -> str:
-    """With the patches that are left of how many, where some are merged."""
+    """With the patches that are left of how many, where some are merged; and that pixels go in."""
     merged = [f"{m.patches} of {artifact.config.patches} patches" for m in artifact.merges[-1:] if artifact.config]
-    return ", ".join([artifact.recipe, *merged])
+    return ", ".join([artifact.recipe, *merged, *(["pixels in"] if artifact.input is Input.PIXELS else [])])
 
 
 def percent(share: float) -> str:
