@@ -130,19 +130,6 @@ def convert(
     return dataclasses.replace(made, delegation=counted) if counted else made
 
 
-def describe(artifact: Artifact, into: Path, progress: Progress) -> tuple[str, ...]:
-    """Write the metadata of the artifact's format into its file, which lies in the folder `into`; what that could not say."""
-    import importlib
-
-    import targets
-
-    progress("writing metadata", 0, None)
-    module = importlib.import_module(f"converters.{targets.get(artifact.target).describes}")
-    assert artifact.file
-    found: tuple[str, ...] = module.describe(into / artifact.file, artifact)
-    return found
-
-
 def _require_small(left: tuple[Island, ...]) -> None:
     """Raise EdgevitError where operators are still in a type that their values do not fit into."""
     if left:

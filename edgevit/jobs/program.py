@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,17 @@ from edgevit.data.preprocess import denormalise
 from edgevit.errors import BadInput, EdgevitError
 from edgevit.jobs.answers import given
 from edgevit.types import Artifact, Bundled, Input, Looked, Progress
+
+
+def describe(artifact: Artifact, into: Path, progress: Progress) -> tuple[str, ...]:
+    """Write the metadata of the artifact's format into its file, which lies in the folder `into`; what that could not say."""
+    import targets
+
+    progress("writing metadata", 0, None)
+    module = importlib.import_module(f"converters.{targets.get(artifact.target).describes}")
+    assert artifact.file
+    found: tuple[str, ...] = module.describe(into / artifact.file, artifact)
+    return found
 
 
 def metadata(artifact: Artifact) -> Looked:

@@ -19,5 +19,5 @@ def describe(artifact: Artifact, target: Target, into: Path, progress: Progress,
     absent = [library.module for library in WRITERS[target.describes] if not targets.present(library)]
     if absent:
         return (f"its file holds no metadata of its own, since {', '.join(absent)} is not installed",)
-    job = "edgevit.jobs.export:describe"
+    job = "edgevit.jobs.program:describe"
     return children.run(job, tuple[str, ...], progress, artifact=artifact, into=into).value

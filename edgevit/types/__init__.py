@@ -10,16 +10,10 @@ from edgevit.types.deploy import (
     Delegation,
     Described,
     Exported,
-    Footprint,
-    Input,
     Island,
-    Library,
     Outcome,
     Ran,
     Rewritten,
-    Runtime,
-    Target,
-    Tolerance,
     artifact_name,
 )
 from edgevit.types.look import Attended, Distances, Drawn, Filters, Gallery, Inside, Picture, Positions, Table
@@ -45,6 +39,7 @@ from edgevit.types.measure import (
 from edgevit.types.model import Merge, Preprocess, ResNetStem, Size, ViTConfig
 from edgevit.types.parity import Compared, ImageParity, Parity, ParityStage
 from edgevit.types.quant import LayerRule, QuantRecipe, Weights
+from edgevit.types.target import Footprint, Input, Library, Runtime, Target, Tolerance
 from edgevit.types.train import Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
 
