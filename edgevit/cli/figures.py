@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevit.types import Analysis, Artifact, Bisected, EvalResult, Latency, Outcome, Paired, Profile, Verified
+from edgevit.types import Analysis, Artifact, EvalResult, Latency, Outcome, Paired, Profile, Target, Verified
 
 ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "diff", "same", "error", "outside", "run on")
 
@@ -23,6 +23,11 @@ def artifact_row(artifact: Artifact) -> list[str]:
         "unknown" if artifact.delegation.outside is None else str(artifact.delegation.outside),
         artifact.where,
     ]
+
+
+def left_out(target: Target) -> str:
+    """Of one that `all` does not mean."""
+    return f"all leaves {target.name} out: {target.by_name_only}; --target {target.name} makes it"
 
 
 def reused(artifact: Artifact) -> str:
@@ -241,58 +246,3 @@ def runtime_notes(artifacts: Sequence[Artifact]) -> list[str]:
         notes.append("must: what goes wrong there fails the artifact; same: answers of the checkpoint")
         notes.append("error: over the golden batch, from what the artifact's own runtime gave")
     return notes
-
-
-def bisected_names(found: Bisected) -> list[str]:
-    """What each side is called: two of one target and recipe by their folders."""
-    names = [side.name for side in found.sides]
-    return names if len(set(names)) == len(names) else [side.artifact for side in found.sides]
-
-
-def bisected_columns(found: Bisected) -> tuple[str, ...]:
-    if not found.apart:
-        return "stage", "adds", "in all"
-    return "stage", *(f"{name}: {what}" for name in bisected_names(found) for what in ("adds", "in all")), "apart"
-
-
-def bisected_rows(found: Bisected) -> list[list[str]]:
-    """Each stage with what it adds to the relative error and what it is in all, of each side, and how far both are apart."""
-    rows = []
-    for number, stage in enumerate(found.sides[0].stages):
-        here = [side.stages[number] for side in found.sides]
-        row = [stage.name, *(_error(error) for one in here for error in (one.own, one.whole))]
-        rows.append(row + [_error(error) for error in found.apart[number : number + 1]])
-    return rows
-
-
-def _error(error: float | None) -> str:
-    return "not shown" if error is None else f"{error:.1e}"
-
-
-def bisected_notes(found: Bisected) -> list[str]:
-    """What was compared with what, and what a stage may add."""
-    notes = []
-    for name, side in zip(bisected_names(found), found.sides, strict=True):
-        limits = f"at most {side.own_tolerance:.1e} added by a stage alone, from the file's own tensor before it"
-        said = (
-            f"{side.words}; beside the checkpoint's model as it was converted, on {side.images} golden images",
-            f"{limits}, and {side.tolerance:g} in all at the logits",
-            *side.notes,
-        )
-        notes += [f"{name}: {words}" for words in said]
-    if found.apart:
-        notes.append(f"apart: of both files' tokens, each less its mean, which no norm sees; at most {found.apart_tolerance:g}")
-    return notes
-
-
-def parted_lines(found: Bisected) -> list[str]:
-    """Where they part, first of all."""
-    lines = []
-    for name, side in zip(bisected_names(found), found.sides, strict=True):
-        lines.append(f"{name} parts from its twin at {side.parts}" if side.parts else f"{name} agrees with its twin everywhere")
-        if side.operator:
-            one, shape = side.operator, "x".join(map(str, side.operator.shape))
-            lines.append(f"{name}: first operator that differs: {one.kind} {one.name} ({shape}), off by {one.error:.1e}")
-    if found.apart:
-        lines.append(f"they part at {found.parts}" if found.parts else "they agree everywhere")
-    return lines

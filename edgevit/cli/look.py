@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgevit.cli import console, figures
+from edgevit.cli import console, stages
 from edgevit.cli.app import command
 from edgevit.cli.options import Data, Force, Json, OnBad, Split
 from edgevit.types import Attended, Bisected, Inside
@@ -80,8 +80,8 @@ def bisect(
 
 
 def _show_bisected(found: Bisected) -> None:
-    console.table("Relative error behind each stage", figures.bisected_columns(found), figures.bisected_rows(found))
-    for line in figures.bisected_notes(found):
+    console.table("Relative error behind each stage", stages.bisected_columns(found), stages.bisected_rows(found))
+    for line in stages.bisected_notes(found):
         console.note(line)
-    for line in figures.parted_lines(found):
+    for line in stages.parted_lines(found):
         console.out(line)

@@ -41,6 +41,17 @@ Jobs = Annotated[
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Do every stage anew, and keep nothing for the next time.")]
 
 
+Recipes = Annotated[
+    list[str], typer.Option("--recipe", help="What edgevit recipes lists, a FILE.toml of your own, or all; may be repeated.")
+]
+KeepPatches = Annotated[
+    list[float],
+    typer.Option("--keep-patches", help="Share of the patches that are left after merging, 0.25 to 1; may be repeated."),
+]
+Inputs = Annotated[
+    list[str],
+    typer.Option("--input", help="tensor: the app normalises, logits come out. pixels: uint8 in, probabilities out."),
+]
 Runtimes = Annotated[
     list[str],
     typer.Option(

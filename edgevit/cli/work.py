@@ -11,7 +11,21 @@ from edgevit.cli import console, figures, stages
 from edgevit.cli.app import command
 from edgevit.cli.learn import show_trained
 from edgevit.cli.measure import command_line, show_latencies, show_runtimes
-from edgevit.cli.options import Calibrate, CalibrationImages, Data, Force, Jobs, Json, NoCache, OnBad, Runtimes, Split
+from edgevit.cli.options import (
+    Calibrate,
+    CalibrationImages,
+    Data,
+    Force,
+    Inputs,
+    Jobs,
+    Json,
+    KeepPatches,
+    NoCache,
+    OnBad,
+    Recipes,
+    Runtimes,
+    Split,
+)
 from edgevit.errors import EdgevitError
 from edgevit.types import Artifact, Outcome
 
@@ -21,17 +35,9 @@ def export(
     checkpoint: Path,
     target: Annotated[list[str], typer.Option("--target", help="What edgevit targets lists, or all; may be repeated.")],
     out: Annotated[Path, typer.Option("--out", help="Each artifact goes to OUT/TARGET-RECIPE.")],
-    recipe: Annotated[
-        list[str], typer.Option("--recipe", help="What edgevit recipes lists, a FILE.toml of your own, or all; may be repeated.")
-    ] = ["fp32", "int8"],  # noqa: B006
-    keep_patches: Annotated[
-        list[float],
-        typer.Option("--keep-patches", help="Share of the patches that are left after merging, 0.25 to 1; may be repeated."),
-    ] = [1.0],  # noqa: B006
-    input: Annotated[
-        list[str],
-        typer.Option("--input", help="tensor: the app normalises, logits come out. pixels: uint8 in, probabilities out."),
-    ] = ["tensor"],  # noqa: B006
+    recipe: Recipes = ["fp32", "int8"],  # noqa: B006
+    keep_patches: KeepPatches = [1.0],  # noqa: B006
+    input: Inputs = ["tensor"],  # noqa: B006
     runtimes: Runtimes = [],  # noqa: B006
     data: Data = None,
     split: Split = "auto",
@@ -60,10 +66,9 @@ def export(
     wanted = pipeline.taking(wanted, input)
     required = pipeline.required(runtimes)
     choice = pipeline.choose_data(source, data, split, on_bad_image)
-    for place in pipeline.left_out(target):
-        console.note(f"all leaves {place.name} out: {place.by_name_only}; --target {place.name} makes it")
-    if lost := pipeline.lost_origin(source, recipe):
-        console.note(lost)
+    for line in [*map(figures.left_out, pipeline.left_out(target)), pipeline.lost_origin(source, recipe)]:
+        if line:
+            console.note(line)
     seen = pipeline.choose_calibration(source, calibrate, calibration_images, on_bad_image)
     cache = None if no_cache else caches.opened(console.note)
     made = []
