@@ -31,6 +31,7 @@ def check(path: Path, checkpoint: Path | None, data: str | None, split: str, on_
         data=chosen.spec,
         data_sha256="",  # of those that the record was made with, and nobody hashed these
         seal="",
+        runtimes=(),  # of when it was exported, too
         runtime=place.runtime,
         machine=machine(),
         versions=used(place),
