@@ -18,8 +18,9 @@ import targets
 from converters import convert
 from converters.flatbuffer import nodes
 from converters.gpu_rules import COUNTED, judged
+from converters.order import Order
 from edgevit.errors import LoadFailed
-from edgevit.types import Exported, ViTConfig, silent
+from edgevit.types import Exported, Preprocess, ViTConfig, silent
 from edgevit.vit.model import ViT
 from quantize.apply import apply
 from targets import tflite_gpu
@@ -50,7 +51,8 @@ def made(variants: dict[str, ViTConfig], tmp_path_factory: pytest.TempPathFactor
             into, chosen = tmp_path_factory.mktemp("made"), quantize.get(recipe)
             model = apply(noisy(variants[kind]), chosen, dynamic=False)
             images = torch.randn(1, 3, *variants[kind].image_size)
-            exported = convert(converter, model, chosen, images, into, silent)
+            size = model.config.image_size
+            exported = convert(converter, Order(model, chosen, images, Preprocess(size, size)), into, silent)
             found[key] = exported, into / exported.file
         return found[key]
 
