@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.flatbuffer import builtin, names
@@ -26,14 +27,28 @@ WHOLE, WHOLE_IN_SHAPE, WHOLE_UNBIASED, PER_CHANNEL, GROUPED = 4, 5, 6, 12, 14
 
 Scales of groups have no version of their own. TensorFlow 2.19 has 13 and reads past them: garbage, or a crash; LiteRT has 14.
 """
+RUNTIMES = {PER_CHANNEL: (2, 17), GROUPED: (2, 20)}
+"""The first TensorFlow Lite with a version of FULLY_CONNECTED, by tools/versioning/runtime_version.cc; 2.19 lacks the last."""
+GELU = (2, 9)
+"""The first with that operator, the newest that a ViT of floats needs."""
+LEAST = b"min_runtime_version"
+"""What a file says that it wants, in a buffer of 16 bytes."""
 
 
 def settle(file: Any) -> None:
-    """Raise the version of each operator to what it needs."""
+    """Raise the version of each operator to what it needs, and that of the runtime which the file says that it wants."""
     for graph in file.subgraphs:
         for operator in graph.operators:
             code = file.operatorCodes[operator.opcodeIndex]
             code.version = max(code.version, _needed(file, graph, operator))
+    linears = [RUNTIMES.get(code.version, GELU) for code in file.operatorCodes if _is_linear(code)]
+    for entry in (entry for entry in file.metadata or () if entry.name == LEAST):
+        major, minor = max(linears, default=GELU)
+        file.buffers[entry.buffer].data = np.frombuffer(f"{major}.{minor}.0".encode().ljust(16, b"\0"), np.uint8)
+
+
+def _is_linear(code: Any) -> bool:
+    return bool(max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.FULLY_CONNECTED)
 
 
 def _needed(file: Any, graph: Any, operator: Any) -> int:

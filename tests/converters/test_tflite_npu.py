@@ -122,6 +122,9 @@ def test_scales_for_each_channel_behind_floats_are_a_version_of_their_own(images
     quantized(vit, recipe, None).put(vit, True)
     file = tmp_path / tflite.convert(ordered(vit, images, recipe=recipe), tmp_path, silent).file
     assert _versions(file)["FULLY_CONNECTED"] == operator_versions.PER_CHANNEL
+    model = flatbuffer_utils.read_model(str(file))
+    (wanted,) = (model.buffers[m.buffer].data for m in model.metadata if m.name == operator_versions.LEAST)
+    assert bytes(wanted).rstrip(b"\0") == b"2.17.0"
     Interpreter(str(file)).allocate_tensors()
 
 
