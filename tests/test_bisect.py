@@ -69,7 +69,7 @@ def _bisect(path: Path) -> Bisected:
 @pytest.mark.parametrize(
     ("target", "layer", "block", "kind", "outputs"),
     [
-        ("coreml", "blocks.2.attn.qkv", 3, "linear", 192),
+        pytest.param("coreml", "blocks.2.attn.qkv", 3, "linear", 192, marks=pytest.mark.slow),
         pytest.param("tflite", "blocks.0.mlp.fc1", 1, "FULLY_CONNECTED", 128, marks=pytest.mark.slow),
         pytest.param("tflite", "blocks.1.mlp.fc2", 2, "FULLY_CONNECTED", 64, marks=pytest.mark.slow),
         pytest.param("coreml", "blocks.1.mlp.fc2", 2, "linear", 64, marks=pytest.mark.slow),

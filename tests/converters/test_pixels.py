@@ -60,7 +60,11 @@ def test_what_was_normalised_is_found_again_to_the_pixel() -> None:
     assert np.array_equal(undone.round().byte().numpy(), every)
 
 
-@pytest.mark.parametrize("target", PIXELS, ids=lambda target: target.name)
+QUICK = ("tflite", "tflite-npu", "executorch", "coreml")
+EACH = [pytest.param(t, id=t.name, marks=[] if t.name in QUICK else pytest.mark.slow) for t in PIXELS]
+
+
+@pytest.mark.parametrize("target", EACH)
 def test_a_file_of_pixels_gives_probabilities(target: targets.Target, tmp_path: Path) -> None:
     if targets.missing(target):
         pytest.skip(f"{target.name} is not installed")
