@@ -38,7 +38,11 @@ def read(path: Path, kind: type[T]) -> T:
     A field that `kind` does not have is refused: "means" for "mean" would be read as the default, without a word.
     """
     data, value = _read(path, kind)
-    if unknown := _unknown(msgspec.json.decode(data), builtins(value)):
+    try:
+        whole = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # of a field that `kind` does not have: nobody read it yet
+        raise DamagedFile(f"{path}: {error}", OTHER) from error
+    if unknown := _unknown(whole, builtins(value)):
         raise DamagedFile(f"{path}: unknown field {unknown}", OTHER)
     names = {f.name for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
     return dataclasses.replace(value, folder=path.parent) if "folder" in names else value  # type: ignore[type-var]

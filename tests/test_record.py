@@ -165,3 +165,10 @@ def test_what_no_record_holds_is_not_written(tmp_path: Path, value: object) -> N
     with pytest.raises((NotImplementedError, TypeError, msgspec.MsgspecError)):
         record.write(tmp_path / "odd.json", Odd(value))
     assert not (tmp_path / "odd.json").exists()
+
+
+def test_an_unknown_field_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """It is passed over while the known ones are read, and met when the unknown are looked for."""
+    (tmp_path / "record.json").write_bytes(b'{"resize": [8, 8], "crop": [8, 8], "m\xe8an": 1}')
+    with pytest.raises(DamagedFile, match="utf-8"):
+        record.read(tmp_path / "record.json", Preprocess)
