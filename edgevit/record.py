@@ -40,7 +40,7 @@ def read(path: Path, kind: type[T]) -> T:
     data, value = _read(path, kind)
     try:
         whole = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # of a field that `kind` does not have: nobody read it yet
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # of a field that nobody has read yet
         raise DamagedFile(f"{path}: {error}", OTHER) from error
     if unknown := _unknown(whole, builtins(value)):
         raise DamagedFile(f"{path}: unknown field {unknown}", OTHER)
