@@ -21,6 +21,7 @@ from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite, rewritten
 from edgevit import record
 from edgevit.lean import COREML_EXTRAS, without
+from edgevit.said import PACKAGE
 from edgevit.types import Delegation, Described, Exported, Island, Progress, QuantRecipe
 
 with without(*COREML_EXTRAS):
@@ -33,8 +34,6 @@ SCALE, BIAS = 2 / 255, -1.0
 scale for all channels, so what each has of its own is folded into the patch embedding.
 """
 DATE = "com.github.apple.coremltools.conversion_date"
-SAID = "edgevit"
-"""The key under which a package holds what it says of itself, as JSON."""
 UNKNOWN = Delegation(reason="Core ML chooses the unit for each operation on the device; nothing here can count it")
 
 
@@ -92,7 +91,7 @@ def _describe(package: ct.models.MLModel, order: Order) -> None:
     package.short_description = f"Vision Transformer {config.variant} for images of {height} x {width}, {config.classes} classes"
     said = Described(order.labels, order.preprocess, order.input, {"edgevit": version})
     package.user_defined_metadata.pop(DATE, None)
-    package.user_defined_metadata[SAID] = record.encode(said).decode()
+    package.user_defined_metadata[PACKAGE] = record.encode(said).decode()
     taken = "RGB, resized and cropped as the metadata says" + ("" if order.pixels else ", then normalised")
     package.input_description["image" if order.pixels else "images"] = taken
     package.output_description["label" if order.pixels else "logits"] = "the likeliest class" if order.pixels else "of each class"

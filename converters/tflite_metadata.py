@@ -19,6 +19,7 @@ import edgevit
 from converters import flatbuffer
 from edgevit import record
 from edgevit.lean import with_libusb
+from edgevit.said import LABELS, PREPROCESS
 from edgevit.types import Artifact, Input, Preprocess
 
 with with_libusb():
@@ -27,7 +28,6 @@ with with_libusb():
     from tensorflow_lite_support.metadata.python.metadata_writers import metadata_info, metadata_writer
 
 NAME = b"TFLITE_METADATA"
-LABELS, PREPROCESS = "labels.txt", "preprocess.json"
 WHITE = 255
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of the files within, so that two exports are equal."""

@@ -27,7 +27,8 @@ from typing import IO, Any, Generic, NoReturn, TypeVar
 import msgspec
 
 from edgevit import errors, record
-from edgevit.errors import BadInput, EdgevitError, StageCrashed, StageFailed, TookTooLong
+from edgevit.errors import BadInput, EdgevitError, StageCrashed, StageFailed
+from edgevit.limit import Limit
 from edgevit.types import Progress, silent
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class Children:
         scratch = tempfile.TemporaryDirectory(prefix="edgevit-stage-", ignore_cleanup_errors=True)
         with scratch, tempfile.TemporaryFile("w+b") as log:
             child, messages = _start(job, arguments, log, scratch.name)
-            limit = _Limit(child, self._seconds)
+            limit = Limit(child, self._seconds)
             try:
                 self._add(child)
                 last, doing = _listen(messages, progress)
@@ -131,32 +132,6 @@ def run(job: str, returns: type[T], progress: Progress = silent, **arguments: ob
 def run_within(seconds: float, job: str, returns: type[T], progress: Progress = silent, **arguments: object) -> Finished[T]:
     """As `run`, for files that nobody trusts. Raises TookTooLong where the child is not done after so many seconds."""
     return Children(seconds).run(job, returns, progress, **arguments)
-
-
-class _Limit:
-    """Kills a child once its seconds are over: native code that goes round in circles listens to nothing else."""
-
-    def __init__(self, child: subprocess.Popen[bytes], seconds: float | None) -> None:
-        self.seconds, self.over = seconds, False
-        self._child = child
-        self._timer = threading.Timer(seconds or 0, self._end) if seconds else None
-        if self._timer:
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _end(self) -> None:
-        self.over = True
-        self._child.kill()
-
-    def stop(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-
-    def require_kept(self, job: str, last: dict[str, Any] | None) -> None:
-        """Raise TookTooLong where the child was killed before its last word."""
-        if self.over and last is None:
-            name = job.rpartition(":")[2]
-            raise TookTooLong(f"{name} was not done after {self.seconds:g} seconds, and was stopped")
 
 
 def _start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgevit import record
 from edgevit.errors import DamagedFile, NoRuntime, UnknownName
+from edgevit.said import PACKAGE
 from edgevit.types import Described, Footprint, Island, Library, Runner, Runtime, Target, Trace
 from targets.tolerances import FP16, FP32, PALETTES, WEIGHTS
 
@@ -30,8 +31,6 @@ TARGET = Target(
 )
 
 
-SAID = "edgevit"
-"""The key under which a package of edgevit says what it is."""
 UNITS = {"coreml-cpu": "CPU_ONLY", "coreml-gpu": "CPU_AND_GPU", "coreml-ane": "CPU_AND_NE", "coreml-all": "ALL"}
 """coremltools' names of what Core ML may compute on; the CPU takes what the others do not."""
 EVALUATOR = "evaluator"
@@ -103,7 +102,7 @@ def described(file: Path) -> Described | None:
     """What the package at `file` says of itself; None of one that is not edgevit's. Raises DamagedFile."""
     from targets.mil import package
 
-    said = package.read(file).spec.description.metadata.userDefined.get(SAID)
+    said = package.read(file).spec.description.metadata.userDefined.get(PACKAGE)
     if said is None:
         return None
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgevit.types import Footprint, Library, Target, Trace
+from edgevit.types import Footprint, Library, MetadataWriter, Target, Trace
 from targets.litert import LitertRunner
 from targets.tflite_described import described
 from targets.tflite_runtimes import RUNTIMES, judged, load_in
@@ -30,7 +30,7 @@ TARGET = Target(
     max_subgraphs=1,
     max_outside=0,
     pixels_outside=0,
-    describes="tflite_metadata",
+    metadata=MetadataWriter("tflite_metadata", (Library("tflite_support", "tflite"), Library("libusb_package", "tflite"))),
     apps=("python-litert", "kotlin-litert"),
 )
 

@@ -9,9 +9,9 @@ import msgspec
 
 from edgevit import record
 from edgevit.errors import DamagedFile
+from edgevit.said import LABELS, PREPROCESS
 from edgevit.types import Described, Preprocess
 
-LABELS, PREPROCESS = "labels.txt", "preprocess.json"
 LARGEST = 16 << 20
 """Bytes of either; a million labels have so many."""
 

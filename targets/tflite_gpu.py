@@ -31,7 +31,7 @@ TARGET = Target(
     max_outside=0,
     not_here="a phone's GPU is not here, and a figure of this machine's CPU would say nothing of it",
     merges=False,
-    describes="tflite_metadata",
+    metadata=tflite.TARGET.metadata,
     pixels_outside=1,  # what makes floats of them: the delegate takes no integers
 )
 

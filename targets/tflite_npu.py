@@ -26,7 +26,7 @@ TARGET = Target(
     footprint=tflite.TARGET.footprint,
     max_outside=0,
     pixels_outside=0,
-    describes="tflite_metadata",
+    metadata=tflite.TARGET.metadata,
     not_here="an NPU is not here, and a figure of this machine's CPU would say nothing of it",
     merges=False,
 )

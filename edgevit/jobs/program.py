@@ -22,8 +22,9 @@ def describe(artifact: Artifact, into: Path, progress: Progress) -> tuple[str, .
     import targets
 
     progress("writing metadata", 0, None)
-    module = importlib.import_module(f"converters.{targets.get(artifact.target).describes}")
-    assert artifact.file
+    writer = targets.get(artifact.target).metadata
+    assert artifact.file and writer
+    module = importlib.import_module(f"converters.{writer.module}")
     found: tuple[str, ...] = module.describe(into / artifact.file, artifact)
     return found
 

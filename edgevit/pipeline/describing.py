@@ -6,17 +6,14 @@ from pathlib import Path
 
 import targets
 from edgevit.stage import Children
-from edgevit.types import Artifact, Library, Progress, Target
-
-WRITERS = {"tflite_metadata": (Library("tflite_support", "tflite"), Library("libusb_package", "tflite"))}
-"""What each writer needs besides the target."""
+from edgevit.types import Artifact, Progress, Target
 
 
 def describe(artifact: Artifact, target: Target, into: Path, progress: Progress, children: Children) -> tuple[str, ...]:
     """Let the target's writer do so, if it has one; what the file does not hold as notes."""
-    if not target.describes:
+    if not target.metadata:
         return ()
-    absent = [library.module for library in WRITERS[target.describes] if not targets.present(library)]
+    absent = [library.module for library in target.metadata.needs if not targets.present(library)]
     if absent:
         return (f"its file holds no metadata of its own, since {', '.join(absent)} is not installed",)
     job = "edgevit.jobs.program:describe"

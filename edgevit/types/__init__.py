@@ -39,7 +39,7 @@ from edgevit.types.measure import (
 from edgevit.types.model import Merge, Preprocess, ResNetStem, Size, ViTConfig
 from edgevit.types.parity import Compared, ImageParity, Parity, ParityStage
 from edgevit.types.quant import LayerRule, QuantRecipe, Weights
-from edgevit.types.target import Footprint, Input, Library, Runtime, Target, Tolerance
+from edgevit.types.target import Footprint, Input, Library, MetadataWriter, Runtime, Target, Tolerance
 from edgevit.types.train import Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
 
@@ -82,6 +82,7 @@ __all__ = [
     "Library",
     "Looked",
     "Merge",
+    "MetadataWriter",
     "Mix",
     "OperatorTime",
     "Operators",

@@ -57,6 +57,14 @@ class Runtime:
 
 
 @dataclass(frozen=True)
+class MetadataWriter:
+    """A module of `converters` with `describe`, which runs in a process of its own, and what it needs besides the target."""
+
+    module: str
+    needs: tuple[Library, ...]
+
+
+@dataclass(frozen=True)
 class Footprint:
     """The most memory that a conversion takes, as it was measured: bytes for the libraries, and for each byte of weights."""
 
@@ -93,8 +101,8 @@ class Target:
     """Whether its converter can write a model that merges patches."""
     pixels_outside: int | None = None
     """Most nodes more that are outside the delegates where pixels go in; None where its converter cannot write such a file."""
-    describes: str = ""
-    """The module that writes the format's own metadata into the file, in a process of its own; empty where the converter does."""
+    metadata: MetadataWriter | None = None
+    """Who writes the format's own metadata into the file; None where the converter does."""
     wanted: tuple[str, ...] = ()
     """Runtimes in which it must be right whoever asks, besides its own."""
     apps: tuple[str, ...] = ()
