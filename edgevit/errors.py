@@ -7,6 +7,8 @@ EdgevitError            exit code 1: something that was asked for did not hold
 ├── Diverged            a training whose loss is no longer a number
 ├── NotInstalled        a back end whose library is absent; the hint installs it
 ├── NoRuntime           a file that nothing on this machine can run
+├── DeviceFault         a device that models are measured on: refused, full, cut off, or its runner broke
+│   └── DeviceLost      ... its connection ended, and did not come back
 └── StageFailed         a stage in a child process stopped
     ├── StageCrashed    the child died without a word: a signal, a native abort, or out of memory
     ├── TookTooLong     the child was ended, since it was not done within its limit
@@ -61,6 +63,14 @@ class NotInstalled(EdgevitError):
 
 
 class NoRuntime(EdgevitError):
+    pass
+
+
+class DeviceFault(EdgevitError):
+    pass
+
+
+class DeviceLost(DeviceFault):
     pass
 
 

@@ -47,6 +47,7 @@ FLOORS = (
         "edgevit.record",
         "edgevit.versions",
         "edgevit.interval",
+        "edgevit.ranking",
         "edgevit.lean",
         "edgevit.memory",
         "edgevit.limit",

@@ -16,8 +16,10 @@ from edgevit.types.deploy import (
     Rewritten,
     artifact_name,
 )
+from edgevit.types.device import Asked, BenchRules, Conditions, Device, DeviceFacts, Launch, Model, Moment, Unit
 from edgevit.types.look import Attended, Distances, Drawn, Filters, Gallery, Inside, Picture, Positions, Table
 from edgevit.types.measure import (
+    Bench,
     Bin,
     Calibration,
     CheckResult,
@@ -46,7 +48,10 @@ from edgevit.types.work import Progress, silent
 __all__ = [
     "Analysis",
     "Artifact",
+    "Asked",
     "Attended",
+    "Bench",
+    "BenchRules",
     "Bin",
     "Bisected",
     "Budget",
@@ -57,6 +62,7 @@ __all__ = [
     "ClassScore",
     "Compared",
     "Computed",
+    "Conditions",
     "Confused",
     "Contents",
     "Damage",
@@ -64,6 +70,8 @@ __all__ = [
     "Delegate",
     "Delegation",
     "Described",
+    "Device",
+    "DeviceFacts",
     "Distances",
     "Drawn",
     "EvalResult",
@@ -76,6 +84,7 @@ __all__ = [
     "Inside",
     "Island",
     "Latency",
+    "Launch",
     "Layer",
     "LayerDamage",
     "LayerRule",
@@ -84,6 +93,8 @@ __all__ = [
     "Merge",
     "MetadataWriter",
     "Mix",
+    "Model",
+    "Moment",
     "OperatorTime",
     "Operators",
     "Outcome",
@@ -117,6 +128,7 @@ __all__ = [
     "Trace",
     "TrainConfig",
     "Twin",
+    "Unit",
     "Verified",
     "ViTConfig",
     "Weights",
