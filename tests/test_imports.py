@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from edgevit.cli import device, inside, learn, look, mix, show, weights, work  # noqa: F401  (they register their commands)
+from edgevit.cli import bench, device, inside, learn, look, mix, show, weights, work  # noqa: F401  (they register their commands)
 from edgevit.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -77,14 +77,16 @@ ONLY_IN = {
     "executorch": (
         "converters.executorch", "converters.executorch_coreml", "converters.executorch_vulkan", "converters.lowering",
         "converters.operators", "converters.static", "targets.bundle", "targets.etdump", "targets.executorch",
-        "targets.executorch_coreml", "targets.program",
+        "targets.executorch_coreml", "targets.program", "targets.devices.worker",
     ),
-    "coremltools": ("converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
+    "coremltools": (
+        "converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.devices.worker", "targets.mil",
+    ),
     "litert_torch": ("converters.tflite", "converters.tflite_gpu"),
     "ai_edge_quantizer": ("converters.tflite", "converters.tflite_gpu"),
     "ai_edge_litert": (
         *TFLITE_FILES, "converters.tflite", "targets.files.tflite", "targets.litert", "targets.tflite_gpu",
-        "targets.tflite_runtimes", "targets.tflite_trace",
+        "targets.tflite_runtimes", "targets.tflite_trace", "targets.devices.worker",
     ),
     "tensorflow": ("targets.tflite_runtimes",),
     "tflite_support": ("targets.tflite_runtimes",),

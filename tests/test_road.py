@@ -71,7 +71,7 @@ def test_what_nothing_here_runs_is_kept_and_has_no_figures(exported: dict[str, A
         assert artifact.where == "none" and artifact.bytes
         again = pipeline.check(artifact.folder, None, None, "held-out", "refuse", silent)
         assert (again.outcome, again.reason) == (Outcome.UNCHECKED, artifact.reason)
-        (latency,) = pipeline.bench([artifact.folder], 50, 1, 1, silent)
+        (latency,) = pipeline.bench([artifact.folder], "local", FEW, None, silent, WAITING).latencies
         assert (latency.where, latency.failed, latency.reason) == ("none", False, artifact.reason)
 
 
@@ -175,19 +175,21 @@ def test_too_little_delegated_is_an_outcome() -> None:
 
 def test_latency_is_measured_where_it_can_be(exported: dict[str, Artifact]) -> None:
     folders = [a.folder for name, a in exported.items() if name.endswith("int8") and a.file]
-    for latency in pipeline.bench(folders, 50, 3, 1, silent):
+    for latency in pipeline.bench(folders, "local", FEW, None, silent, WAITING).latencies:
         reason = targets.get(Path(latency.artifact).name.rpartition("-")[0]).not_here
         if reason:
             assert (latency.where, latency.p50_ms, latency.runs, latency.reason) == ("none", None, 0, reason)
         else:
-            assert latency.where == "host" and latency.runs == 50 and latency.threads == 1 and latency.machine
+            assert latency.where == "host" and latency.runs == 54 and latency.threads == 1 and latency.machine
+            assert latency.low_ms and latency.high_ms and latency.low_ms <= latency.p50_ms <= latency.high_ms
+            assert latency.answers and not latency.answers.reason and latency.answers.images == 10 and not latency.unanswered
             assert latency.p50_ms and latency.p90_ms and latency.p99_ms and 0 < latency.p50_ms <= latency.p90_ms <= latency.p99_ms
 
 
 def test_report_holds_everything(exported: dict[str, Artifact], tmp_path: Path) -> None:
     made = list(exported.values())
-    latencies = pipeline.bench([made[0].folder], 50, 1, 1, silent)
-    found = pipeline.report(made, latencies, tmp_path, "a title", "edgevit report", False, silent)
+    measured = pipeline.bench([made[0].folder], "local", FEW, None, silent, WAITING)
+    found = pipeline.report(made, [measured], tmp_path, "a title", "edgevit report", False, silent)
     assert {p.name for p in tmp_path.iterdir()} == {"report.html", "report.md", "report.json"}
     assert len(found.samples) == 16 and len(found.artifacts) == len(made) and len(found.curve) == 8
     assert all(f"{a.target}-{a.recipe}" in found.samples[0].answers for a in made if a.top1 is not None)

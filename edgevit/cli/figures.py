@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevit.types import Analysis, Artifact, EvalResult, Latency, Outcome, Paired, Profile, Target, Verified
+from edgevit.types import Analysis, Artifact, EvalResult, Outcome, Paired, Profile, Target, Verified
 
 ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "diff", "same", "error", "outside", "run on")
 
@@ -103,25 +103,6 @@ ISLAND_COLUMNS = ("kept in float32", "operator", "of", "largest value")
 def island_rows(artifact: Artifact) -> list[list[str]]:
     """Each operator that float16 is too small for, where it stands in the model, and the largest value that it met."""
     return [[i.name, i.operator, i.place, f"{i.largest:.3g}"] for i in artifact.islands]
-
-
-LATENCY_COLUMNS = ("artifact", "where", "p50 ms", "p90 ms", "p99 ms", "runs", "threads")
-
-
-def latency_row(latency: Latency) -> list[str]:
-    figures = (latency.p50_ms, latency.p90_ms, latency.p99_ms)
-    return [
-        Path(latency.artifact).name,
-        "not measured" if latency.where == "none" else latency.where,
-        *("none" if figure is None else f"{figure:.2f}" for figure in figures),
-        str(latency.runs),
-        "its own" if latency.threads is None else str(latency.threads),
-    ]
-
-
-def latency_notes(latencies: Sequence[Latency]) -> list[str]:
-    notes = [f"host is this machine: {machine}" for machine in sorted({x.machine for x in latencies if x.machine})]
-    return notes + [f"{Path(x.artifact).name}: not measured: {x.reason}" for x in latencies if x.reason]
 
 
 PROFILE_COLUMNS = ("operator", "count", "ms", "share", "by")

@@ -1,8 +1,7 @@
-"""The commands that measure artifacts: bench, profile, report."""
+"""The commands that look at artifacts in their runtimes: runtimes, profile."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,24 +9,8 @@ import typer
 
 from edgevit.cli import console, figures
 from edgevit.cli.app import command
-from edgevit.cli.options import Data, Force, Json, Runtimes, Split
-from edgevit.types import Artifact, Latency
-
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")]
-Runs = Annotated[int, typer.Option("--runs", min=50, help="Timed calls of each artifact.")]
-Warmup = Annotated[int, typer.Option("--warmup", min=1, help="Untimed calls before them.")]
-
-
-@command
-def bench(artifacts: list[Path], runs: Runs = 100, warmup: Warmup = 10, threads: Threads = None, json: Json = False) -> None:
-    """Latency of artifacts on this machine, interleaved."""
-    from edgevit import pipeline
-
-    with console.progress() as progress:
-        found = pipeline.bench(pipeline.artifact_folders(artifacts), runs, warmup, threads, progress)
-    console.json(found) if json else show_latencies(found)
-    if any(latency.failed for latency in found):
-        raise typer.Exit(1)
+from edgevit.cli.options import Data, Json, Runtimes, Split
+from edgevit.types import Artifact
 
 
 def show_runtimes(found: list[Artifact]) -> None:
@@ -81,42 +64,4 @@ def profile(
         return
     console.table("Time by operator", figures.PROFILE_COLUMNS, figures.profile_rows(found))
     for line in figures.profile_notes(found):
-        console.note(line)
-
-
-@command
-def report(
-    artifacts: Annotated[list[Path], typer.Argument(help="Artifacts, or folders of them, of one checkpoint.")],
-    out: Annotated[Path, typer.Option("--out", help="Where report.html, report.md and report.json go.")],
-    title: Annotated[str, typer.Option(help="What stands above it.")] = "edgevit report",
-    runs: Runs = 100,
-    warmup: Warmup = 10,
-    threads: Threads = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Measure latency here and write the report: HTML in one file, Markdown, JSON."""
-    from edgevit import pipeline
-
-    folders = pipeline.artifact_folders(artifacts)
-    pipeline.refuse_reported(out, force)
-    with console.progress() as progress:
-        latencies = pipeline.bench(folders, runs, warmup, threads, progress)
-        made = [pipeline.read_artifact(folder) for folder in folders]
-        found = pipeline.report(made, latencies, out, title, command_line(), force, progress)
-    if json:
-        console.json(found)
-        return
-    console.out(str(out / "report.html"))
-
-
-def command_line() -> str:
-    import shlex
-
-    return shlex.join(["edgevit", *sys.argv[1:]])
-
-
-def show_latencies(found: list[Latency]) -> None:
-    console.table("Latency of one image", figures.LATENCY_COLUMNS, [figures.latency_row(x) for x in found])
-    for line in figures.latency_notes(found):
         console.note(line)

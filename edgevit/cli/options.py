@@ -69,3 +69,22 @@ def size(text: str | None) -> Size | None:
     if len(sides) > 2 or not all(re.fullmatch("[0-9]{1,4}", side) and 8 <= int(side) <= 4096 for side in sides):
         raise BadInput(f"not an image size: {text[:40]}", "give pixels between 8 and 4096: 224, or 192x256 for height x width")
     return int(sides[0]), int(sides[-1])
+
+
+def duration(text: str) -> float:
+    """Seconds of 90s, 10m or 1h. Raises BadInput."""
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)(s|m|h|)", text.strip())
+    if not found:
+        raise BadInput(f"not a time: {text}", "as 90s, 10m or 1h")
+    return float(found[1]) * {"h": 3600, "m": 60}.get(found[2], 1)
+
+
+def cores(text: str | None) -> tuple[int, ...]:
+    """The numbers of 4-7 or 0,2. Raises BadInput."""
+    found: list[int] = []
+    for part in text.split(",") if text else ():
+        ends = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part.strip())
+        if not ends or int(ends[2] or ends[1]) < int(ends[1]):
+            raise BadInput(f"no cores: {text}", "as 4-7, or 0,2")
+        found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
+    return tuple(dict.fromkeys(found))

@@ -9,8 +9,9 @@ import typer
 
 from edgevit.cli import console, figures, stages
 from edgevit.cli.app import command
+from edgevit.cli.bench import command_line, show
 from edgevit.cli.learn import show_trained
-from edgevit.cli.measure import command_line, show_latencies, show_runtimes
+from edgevit.cli.measure import show_runtimes
 from edgevit.cli.options import (
     Calibrate,
     CalibrationImages,
@@ -205,11 +206,12 @@ def demo(
     if not any(artifact.file for artifact in made):
         raise EdgevitError("no artifact was made, so there is nothing to report", "the reasons stand beside each above")
     with console.progress() as progress:
-        written = pipeline.demo_report(made, out, command_line(), force, progress)
+        measured = pipeline.demo_bench(made, progress)
+        written = pipeline.demo_report(made, measured, out, command_line(), force, progress)
     if json:
         console.json(written)
     else:
-        show_latencies(list(written.latencies))
+        show([measured])
         for name in ("checkpoint", "export", "report.html", "report.md", "report.json"):
             console.out(str(out / name))
         console.out("\nnext, with your own images, one folder per class:\n\n    edgevit train --data FOLDER --out runs/mine\n")

@@ -14,13 +14,13 @@ from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit.data.preprocess import denormalise
 from edgevit.errors import BadInput
-from edgevit.types import Artifact, Latency, Progress, Report, Sample
+from edgevit.types import Artifact, Bench, Progress, Report, Sample
 from edgevit.versions import machine
 
 
 def report(
     made: tuple[Artifact, ...],
-    latencies: tuple[Latency, ...],
+    benches: tuple[Bench, ...],
     out: Path,
     title: str,
     command: str,
@@ -40,11 +40,13 @@ def report(
     source = checkpoints.read(whole[0].folder / whole[0].checkpoint)
     curve = tuple(watch.read(source.folder.parent / watch.LINES))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    latencies = tuple(latency for bench in benches for latency in bench.latencies)
     samples, count = _samples(whole), parameters(source.config)
     evaluation, evaluated = look.evaluated(whole[0], progress)
     inside = look.inside(whole[0], progress)
     found = Report(
         title, now, machine(), command, source, count, made, latencies, samples, curve, evaluation, evaluated, inside,
+        tuple(bench.device for bench in benches), benches[0].rules if benches else None,
     )  # fmt: skip
     with files_written_whole(out) as partial:
         edgevit.report.write(found, partial)

@@ -1,5 +1,6 @@
 """The stages in order, each in a child process; an error becomes an Outcome that names its stage."""
 
+from edgevit.pipeline.benching import bench, bench_all, reachable
 from edgevit.pipeline.bisecting import bisect
 from edgevit.pipeline.bundling import bundle
 from edgevit.pipeline.calibrating import choose as choose_calibration
@@ -7,7 +8,17 @@ from edgevit.pipeline.export import export, too_little
 from edgevit.pipeline.inspecting import inspect
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
 from edgevit.pipeline.matrix import Asked, matrix
-from edgevit.pipeline.measure import LATENCY_RUNS, LATENCY_WARMUP, bench, demo, demo_report, predict, profile, report
+from edgevit.pipeline.measure import (
+    demo,
+    demo_bench,
+    demo_report,
+    predict,
+    profile,
+    read_bench,
+    refuse_bench,
+    report,
+    write_bench,
+)
 from edgevit.pipeline.mixing import analyse, budget
 from edgevit.pipeline.pairs import Pair, left_out, merged, pairs, taking
 from edgevit.pipeline.parity import parity
@@ -19,13 +30,12 @@ from edgevit.pipeline.verifying import verify
 from edgevit.pipeline.weights import export_weights, import_weights
 
 __all__ = [
-    "LATENCY_RUNS",
-    "LATENCY_WARMUP",
     "Asked",
     "Pair",
     "analyse",
     "artifact_folders",
     "bench",
+    "bench_all",
     "bisect",
     "budget",
     "bundle",
@@ -34,6 +44,7 @@ __all__ = [
     "choose_calibration",
     "choose_data",
     "demo",
+    "demo_bench",
     "demo_report",
     "draw_evaluation",
     "evaluate",
@@ -50,7 +61,10 @@ __all__ = [
     "parity",
     "predict",
     "profile",
+    "reachable",
     "read_artifact",
+    "read_bench",
+    "refuse_bench",
     "refuse_evaluated",
     "refuse_reported",
     "report",
@@ -62,4 +76,5 @@ __all__ = [
     "train",
     "train_best_rate",
     "verify",
+    "write_bench",
 ]

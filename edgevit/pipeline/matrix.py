@@ -31,7 +31,7 @@ def matrix(
     """The artifacts at `paths`, verified, with how each goes in every runtime of its target. Nothing in them is changed."""
     found = []
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
-        answers = _Answers(Path(scratch), progress)
+        answers = Answers(Path(scratch), progress)
         for path in paths:
             artifact = artifacts.verify(artifacts.read(path))
             if len(targets.runtimes(artifact.target)) < 2:
@@ -49,19 +49,19 @@ def matrix(
 
 
 @dataclass(frozen=True)
-class _Answers:
+class Answers:
     """The answers of checkpoints, each asked once for the same images."""
 
     scratch: Path
     progress: Progress
-    known: dict[tuple[Path, DataChoice], dict[str, object]] = field(default_factory=dict)
+    known: dict[tuple[Path, DataChoice, Path | None], dict[str, object]] = field(default_factory=dict)
 
-    def of(self, source: Checkpoint, data: DataChoice) -> dict[str, object]:
+    def of(self, source: Checkpoint, data: DataChoice, origin: Checkpoint | None = None) -> dict[str, object]:
         """What the job needs of them."""
-        key = (source.folder.resolve(), data)
+        key = (source.folder.resolve(), data, origin.folder.resolve() if origin else None)
         if key not in self.known:
             into = self.scratch / str(len(self.known))
             into.mkdir()
-            reuse.Stages(source, data, None).reference(into, self.progress)
+            reuse.Stages(source, data, None, origin=origin).reference(into, self.progress)
             self.known[key] = {"references": into, "data": data, "checkpoint": source.folder}
         return self.known[key]

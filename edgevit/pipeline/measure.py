@@ -11,40 +11,15 @@ import targets
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit import folder, record, stage
-from edgevit.errors import BadInput, StageCrashed
+from edgevit.errors import BadInput
+from edgevit.pipeline.benching import bench
 from edgevit.pipeline.export import export
 from edgevit.pipeline.look import refuse_reported
 from edgevit.pipeline.pairs import pairs
 from edgevit.pipeline.recheck import source_of
 from edgevit.pipeline.training import choose_data, train
-from edgevit.types import Artifact, Checkpoint, Latency, Prediction, Profile, Progress, Report, TrainConfig
-
-LATENCY_RUNS, LATENCY_WARMUP = 100, 10
-LOADING = "loading {}"
-"""What a bench says before it loads an artifact."""
-
-
-def bench(folders: list[Path], runs: int, warmup: int, threads: int | None, progress: Progress) -> list[Latency]:
-    """Latency of the artifacts, interleaved. `threads` is by default the number of cores.
-
-    One whose runtime breaks, or takes the whole process with it, says so, and the others are measured. Raises DamagedFile for a
-    changed one.
-    """
-    for path in folders:
-        artifacts.model_file(artifacts.verify(artifacts.read(path)))
-    died: dict[Path, Latency] = {}
-    while left := [path for path in folders if path not in died]:
-        try:
-            found = _bench(left, runs, warmup, threads, progress)
-        except StageCrashed as error:
-            culprit = next((path for path in left if error.doing == LOADING.format(path)), None)
-            if culprit is None:
-                raise
-            died[culprit] = Latency(str(culprit), "none", reason=error.message, failed=True)
-            continue
-        measured = dict(zip(left, found, strict=True))
-        return [died.get(path) or measured[path] for path in folders]
-    return [died[path] for path in folders]
+from edgevit.types import Artifact, Bench, Benches, BenchRules, Checkpoint, Prediction, Profile, Progress, Report, TrainConfig
+from targets.devices import Access
 
 
 def profile(path: Path, etdump: Path | None, runs: int, keep: bool, progress: Progress) -> Profile:
@@ -73,11 +48,6 @@ def _kept(artifact: Artifact, found: Profile) -> None:
         artifacts.write(partial, dataclasses.replace(artifact, files=files))
 
 
-def _bench(folders: list[Path], runs: int, warmup: int, threads: int | None, progress: Progress) -> list[Latency]:
-    arguments = {"folders": folders, "runs": runs, "warmup": warmup, "threads": threads or os.cpu_count() or 1}
-    return stage.run("edgevit.jobs.measure:bench", list[Latency], progress, **arguments).value
-
-
 def predict(model: Path, images: list[Path], top: int, progress: Progress) -> list[Prediction]:
     folder_ = model if (model / artifacts.RECORD).is_file() else checkpoints.find(model)
     arguments = {"model": folder_, "images": images, "top": top}
@@ -85,7 +55,7 @@ def predict(model: Path, images: list[Path], top: int, progress: Progress) -> li
 
 
 def report(
-    made: list[Artifact], latencies: list[Latency], out: Path, title: str, command: str, force: bool, progress: Progress
+    made: list[Artifact], benches: list[Bench], out: Path, title: str, command: str, force: bool, progress: Progress
 ) -> Report:
     """Write report.html, .md and .json into `out`. Raises BadInput for artifacts of two checkpoints, or without theirs."""
     refuse_reported(out, force)
@@ -93,8 +63,32 @@ def report(
         source = source_of(artifact, None)
         if source.weights_sha256 != made[0].checkpoint_sha256 and made[0].file:
             raise BadInput(f"not of one checkpoint: {made[0].folder}, {artifact.folder}", "a report is of the artifacts of one")
-    arguments = {"made": made, "latencies": latencies, "out": out, "title": title, "command": command}
+    arguments = {"made": made, "benches": benches, "out": out, "title": title, "command": command}
     return stage.run("edgevit.jobs.report:report", Report, progress, **arguments).value
+
+
+def read_bench(path: Path) -> list[Bench]:
+    """What `edgevit bench --out` wrote. Raises BadInput, DamagedFile."""
+    if not path.is_file():
+        raise BadInput(f"no such file: {path}", "edgevit bench --out writes it")
+    return list(record.read(path, Benches).benches)
+
+
+def write_bench(path: Path, benches: list[Bench], force: bool) -> None:
+    """Raises BadInput where there is a file already, unless it may be replaced."""
+    refuse_bench(path, force)
+    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record.write(partial, Benches(tuple(benches)))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def refuse_bench(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise BadInput(f"it is there already: {path}", "--force replaces it")
 
 
 SHOWN = ("executorch", "coreml", "tflite")
@@ -111,7 +105,10 @@ def demo(out: Path, epochs: int | None, force: bool, progress: Progress) -> tupl
     return checkpoint, list(export(checkpoint.folder, wanted, data, out / "export", force, progress))
 
 
-def demo_report(made: list[Artifact], out: Path, command: str, force: bool, progress: Progress) -> Report:
-    """What the demo made, measured and reported. Raises BadInput where there is no file to measure."""
-    latencies = bench([a.folder for a in made if a.file], LATENCY_RUNS, LATENCY_WARMUP, None, progress)
-    return report(made, latencies, out, "edgevit demo: handwritten digits", command, force, progress)
+def demo_bench(made: list[Artifact], progress: Progress) -> Bench:
+    """What the demo made, measured on this machine, for two minutes or a little more."""
+    return bench([a.folder for a in made if a.file], "local", BenchRules(seconds=120.0), None, progress, Access(wait=600.0))
+
+
+def demo_report(made: list[Artifact], measured: Bench, out: Path, command: str, force: bool, progress: Progress) -> Report:
+    return report(made, [measured], out, "edgevit demo: handwritten digits", command, force, progress)

@@ -20,6 +20,7 @@ from edgevit.types.device import Asked, BenchRules, Conditions, Device, DeviceFa
 from edgevit.types.look import Attended, Distances, Drawn, Filters, Gallery, Inside, Picture, Positions, Table
 from edgevit.types.measure import (
     Bench,
+    Benches,
     Bin,
     Calibration,
     CheckResult,
@@ -52,6 +53,7 @@ __all__ = [
     "Attended",
     "Bench",
     "BenchRules",
+    "Benches",
     "Bin",
     "Bisected",
     "Budget",

@@ -183,7 +183,13 @@ class Bench:
     latencies: tuple[Latency, ...]
     seconds: float = 0.0
     made: str = ""
-    command: str = ""
+
+
+@dataclass(frozen=True)
+class Benches:
+    """The same artifacts on several devices, as a file holds them."""
+
+    benches: tuple[Bench, ...]
 
 
 @dataclass(frozen=True)
