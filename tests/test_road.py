@@ -13,7 +13,8 @@ from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit import pipeline
 from edgevit.folder import written_whole
-from edgevit.types import Artifact, Checkpoint, DataChoice, Delegation, Outcome, TrainConfig, silent
+from edgevit.types import Artifact, BenchRules, Checkpoint, DataChoice, Delegation, Outcome, TrainConfig, silent
+from targets.devices import Access
 
 RECIPES = {
     "executorch": ("fp32", "int8", "int8-static", "int4-g32"), "tflite": ("fp32", "int8", "int8-static", "int4-g32"),
@@ -23,6 +24,9 @@ RECIPES = {
 PAIRS = [pipeline.Pair(t.name, recipe) for t in targets.all_targets() for recipe in RECIPES.get(t.name, list(t.recipes)[-1:])]
 """Every kind of recipe of these targets and the last of the others; tests/test_variants.py makes more of them, slowly."""
 DATA = DataChoice("digits", "held-out", "refuse")
+FEW = BenchRules(runs=50, warmup=1, most_launches=6, threads=1, images=10)
+WAITING = Access(wait=300.0)
+"""Other tests measure on this machine at the same time."""
 
 
 @pytest.fixture(scope="session")

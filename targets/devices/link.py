@@ -46,13 +46,14 @@ class Link:
     def __init__(self, name: str, start: Starting, refusal: Callable[[str, int], DeviceFault | None]) -> None:
         self._name, self._start, self._refusal = name, start, refusal
         self._greeting: dict[str, Any] | None = None
+        self._told: Any = None
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (as long as the link)
 
     def greet(self, **arguments: Any) -> dict[str, Any]:
         """The first order, sent again after each new connection. What the device says it is."""
         self._greeting = {"do": "hello", "with": arguments}
-        return self._again(lambda: self._connect())
+        return self._again(lambda: self._told)
 
     def ask(self, do: str, payload: bytes = b"", heard: Heard = lambda _: None, **arguments: Any) -> Message:
         """What an order gave, which may be given again after a cut: all of them come to the same if done twice."""
@@ -71,9 +72,7 @@ class Link:
                 self._hang_up()
         raise DeviceLost(f"{self._name}: the connection was cut and did not come back: {words}", "is it still on the network?")
 
-    def _connect(self) -> dict[str, Any]:
-        if self._process:
-            self._hang_up()
+    def _connect(self) -> None:
         self._errors.truncate(0)
         self._errors.seek(0)
         source = AGENT.read_bytes()
@@ -86,8 +85,7 @@ class Link:
         except Cut as cut:
             raise self._not_started(str(cut)) from cut
         assert self._greeting
-        told, _ = self._exchange(self._greeting, b"", lambda _: None)
-        return told
+        self._told, _ = self._exchange(self._greeting, b"", lambda _: None)
 
     def _not_started(self, words: str) -> Exception:
         """Why there is no agent: an error that trying again does not mend, or another cut."""

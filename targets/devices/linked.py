@@ -37,7 +37,7 @@ class LinkedDevice:
         self._sent: dict[str, str] = {}
         run = secrets.token_hex(8)
         told = link.greet(run=run, since=self._since, grace=0.0 if near else grace, wait=wait)
-        self.facts = self._read({**told, "spec": spec}, DeviceFacts)
+        self.facts = self._read({**told, "spec": spec} if isinstance(told, dict) else told, DeviceFacts)
         try:
             self._put(WORKER, "worker.py", _silent)
         except BaseException:
@@ -95,7 +95,7 @@ class LinkedDevice:
 
     def launch(self, model: Model, asked: Asked) -> Launch:
         told, _ = self._work("launch", model, asked, lambda _: None, limit=self._limit + asked.runs + asked.warmup)
-        return self._read({**told, "statistic": "median"}, Launch)
+        return self._read(told, Launch)
 
     def sustain(self, model: Model, asked: Asked, seconds: float, progress: Callable[[Moment], None]) -> tuple[Moment, ...]:
         """Where the connection is cut meanwhile, it begins again, and the moments before stay: their seconds tell of the gap."""
