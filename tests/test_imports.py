@@ -79,7 +79,10 @@ ONLY_IN = {
         "converters.operators", "converters.static", "targets.bundle", "targets.etdump", "targets.executorch",
         "targets.executorch_coreml", "targets.program",
     ),
-    "coremltools": ("converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.mil"),
+    "coremltools": (
+        "converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.devices.apple_benchmark",
+        "targets.devices.apple_phone", "targets.devices.apple_plan", "targets.mil",
+    ),
     "litert_torch": ("converters.tflite", "converters.tflite_gpu"),
     "ai_edge_quantizer": ("converters.tflite", "converters.tflite_gpu"),
     "ai_edge_litert": (
