@@ -6,6 +6,7 @@ Verdicts: the two artifacts are ranked that many times anew, each time as a user
 "cannot tell"; two that are opposite make the exit code 1. Overhead: in one process, blocks of calls timed one by one, as the
 worker does it, in turn with blocks of the same calls in a bare loop that looks at the clock twice; the ratio of the median
 blocks.
+"""
 
 from __future__ import annotations
 

@@ -80,7 +80,8 @@ ONLY_IN = {
         "targets.executorch_coreml", "targets.program", "targets.devices.worker",
     ),
     "coremltools": (
-        "converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.devices.worker", "targets.mil",
+        "converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.devices.worker",
+        "targets.devices.apple", "targets.mil",
     ),
     "litert_torch": ("converters.tflite", "converters.tflite_gpu"),
     "ai_edge_quantizer": ("converters.tflite", "converters.tflite_gpu"),

@@ -16,7 +16,7 @@ from edgevit.types.deploy import (
     Rewritten,
     artifact_name,
 )
-from edgevit.types.device import Asked, BenchRules, Conditions, Device, DeviceFacts, Launch, Model, Moment, Unit
+from edgevit.types.device import Asked, BenchRules, Conditions, Device, DeviceFacts, Launch, Model, Moment, Placed, Unit
 from edgevit.types.look import Attended, Distances, Drawn, Filters, Gallery, Inside, Picture, Positions, Table
 from edgevit.types.measure import (
     Bench,
@@ -105,6 +105,7 @@ __all__ = [
     "ParityStage",
     "PartedOperator",
     "Picture",
+    "Placed",
     "Port",
     "Positions",
     "Prediction",

@@ -99,6 +99,19 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """An operator of a model, the name of what it gives, and the unit that the runtime plans it for: planned, not traced.
+
+    `cost` is the share of the whole work that the runtime estimates, 0 to 1; None where it does not say.
+    """
+
+    operator: str
+    name: str
+    unit: Unit
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
 class Model:
     """A model file to measure: what runs it (`litert`, `executorch`, `coreml`), and how images become what it takes."""
 

@@ -12,6 +12,7 @@ import importlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from edgevit.errors import BadInput, EdgevitError
 from edgevit.types import Device, DeviceFacts
@@ -58,7 +59,7 @@ def kind(spec: str) -> str:
 def connect(spec: str, access: Access = PLAIN) -> Device:
     """The device of that name, connected and held for this run alone. Raises BadInput, DeviceFault."""
     found, rest = kind(spec), spec.partition(":")[2]
-    module = importlib.import_module(f"targets.devices.{'apple' if found in ('macos', 'ios') else found}")
+    module = _file("apple" if found in ("macos", "ios") else found)
     if found in ("local", "ssh"):
         device: Device = module.connect(spec, access.wait)
     elif found == "adb":
@@ -68,11 +69,14 @@ def connect(spec: str, access: Access = PLAIN) -> Device:
     return device
 
 
+def _file(name: str) -> ModuleType:
+    return importlib.import_module(f"targets.devices.{name}")
+
+
 def reachable(specs: tuple[str, ...]) -> tuple[DeviceFacts, ...]:
     """What there is: this machine, what adb and coremltools list, and the devices of these names."""
-    from targets.devices import adb, apple
-
-    return (*map(asked, ("local", *specs)), *adb.reachable(), *apple.reachable())
+    listed = [_file(name).reachable() for name in ("adb", "apple")]
+    return (*map(asked, ("local", *specs)), *(facts for each in listed for facts in each))
 
 
 def asked(spec: str) -> DeviceFacts:
