@@ -22,8 +22,10 @@ BY_INPUT = {
 }  # fmt: skip
 TO_INT16 = 2
 """QUANTIZE."""
-WHOLE, WHOLE_IN_SHAPE, WHOLE_UNBIASED, PER_CHANNEL, GROUPED = 4, 5, 6, 12, 14
-"""FULLY_CONNECTED of int8: all of it, such that keeps its dimensions, or has no bias; behind floats, with a scale per channel.
+WHOLE, WHOLE_IN_SHAPE, WHOLE_UNBIASED, ZERO_POINTS, PER_CHANNEL, GROUPED = 4, 5, 6, 9, 12, 14
+"""FULLY_CONNECTED of int8: all of it, such that keeps its dimensions, or has no bias; behind floats, whose integers have a zero
+
+point for each token, and with a scale per channel.
 
 Scales of groups have no version of their own. TensorFlow 2.19 has 13 and reads past them: garbage, or a crash; LiteRT has 14.
 """
@@ -68,7 +70,8 @@ def _linear(graph: Any, operator: Any, entering: str) -> int:
     if _type(graph, operator.inputs[1]) != "INT8":
         return 1
     if entering == "FLOAT32":
-        return PER_CHANNEL if len(weights.quantization.scale) > 1 else 1
+        plain = ZERO_POINTS if operator.builtinOptions.asymmetricQuantizeInputs else 1
+        return PER_CHANNEL if len(weights.quantization.scale) > 1 else plain
     if len(operator.inputs) == 2 or operator.inputs[2] < 0:
         return WHOLE_UNBIASED
     return WHOLE_IN_SHAPE if operator.builtinOptions.keepNumDims else WHOLE
