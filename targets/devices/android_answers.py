@@ -40,7 +40,7 @@ def _script(path: str, count: int, size: int, arguments: Sequence[str], cores: t
     program = quoted([*pinned(cores), f"./{arguments[0]}", *arguments[1:]])
     return f"""cd {path} || exit 9
 {BEGIN}
-: > {ALL} || exit {NO_ROOM}
+rm -f {ALL}; touch {ALL} || exit {NO_ROOM}
 i=0
 while [ $i -lt {count} ]; do
 rm -f {ONE}

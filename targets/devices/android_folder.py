@@ -22,6 +22,7 @@ from targets.devices.adb_shell import FULL, LONG, Adb, first_line
 BASE = "/data/local/tmp"
 """Where every shell may write and execute."""
 LOCK = f"{BASE}/edgevit-lock"
+ALTERED = 8
 SPACE = "free some space on the device"
 SAFE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 HASH = re.compile(r"^\\?([0-9a-f]{64})\b", re.MULTILINE)
@@ -43,16 +44,18 @@ class Folder:
         said = self._adb.steady(
             lambda: self._adb.shell(
                 f"mkdir {LOCK} 2>/dev/null && printf '%s\\n' {shlex.quote(self._owner)} > {owner}\n"
-                f"[ -d {LOCK} ] || exit 7\ncat {owner}"
+                f"[ -d {LOCK} ] || exit 7\ncat {owner}\n"
+                f'[ "$(cat {owner})" = {shlex.quote(self._owner)} ] || exit 0\n'
+                f"mkdir -p {self.path} && chmod 700 {self.path} || exit 7"
             )
         )
+        self._taken = said.out.strip() == self._owner
         if said.code == 7:
+            self.leave()
             raise DeviceFault(f"nothing can be written in {BASE} of {self._adb.serial}", SPACE)
-        if said.out.strip() != self._owner:
+        if not self._taken:
             hint = f"wait until it is done; if it is over: adb -s {shlex.quote(self._adb.serial)} shell rm -r {LOCK}"
             raise DeviceFault(f"{self._adb.serial} is taken by {first_line(said.out) or 'a run that did not say whose'}", hint)
-        self._taken = True
-        self.run(f"mkdir -p {self.path} && chmod 700 {self.path}", "make a folder")
 
     def run(self, command: str, doing: str) -> str:
         """What a short command of ours says. Raises DeviceFault where it fails."""
@@ -75,13 +78,26 @@ class Folder:
         place, size = self.place(name), file.stat().st_size
         for _ in range(2):
             self._adb.steady(lambda: self._send(file, f"{place}.part"))
-            if self.holds(f"{name}.part", sha256, size):
-                self.run(f"chmod 700 {place}.part && mv -f {place}.part {place} || [ -f {place} ]", "rename a file")
+            if self._settled(place, sha256, size):
                 self._there[name] = sha256
                 return
         raise DeviceFault(
             f"what arrived on {self._adb.serial} is not what was sent", "look at the cable, and whether the file changed"
         )
+
+    def _settled(self, place: str, sha256: str, size: int) -> bool:
+        """Whether those bytes arrived; then they have their name, and had it if an answer to this was cut off."""
+        said = self._adb.steady(
+            lambda: self._adb.shell(
+                f"f={place}.part; [ -f $f ] || f={place}\n"
+                f'[ "$(wc -c < $f)" -eq {size} ] && [ "$(sha256sum $f | cut -c 1-64)" = {sha256} ] || exit {ALTERED}\n'
+                f"chmod 700 $f && {{ [ $f = {place} ] || mv -f $f {place}; }}",
+                LONG,
+            )
+        )
+        if said.code not in (0, ALTERED):
+            raise DeviceFault(f"the device could not name a file: {first_line(said.err or said.out)}")
+        return said.code == 0
 
     def _send(self, file: Path, place: str) -> None:
         try:
@@ -90,13 +106,6 @@ class Folder:
             if "no space" in fault.message:
                 self._adb.shell(f"rm -f {place}")
             raise
-
-    def holds(self, name: str, sha256: str, size: int) -> bool:
-        """Whether the device has those bytes by that name."""
-        place = self.place(name)
-        said = self.run(f"wc -c < {place}; sha256sum {place}", "hash a file")
-        count, found = said.split()[:1], HASH.search(said.partition("\n")[2])
-        return count == [str(size)] and found is not None and found[1] == sha256
 
     def get(self, name: str, sha256: str, to: Path) -> bytes:
         """What `name` holds on the device, which hashes it to `sha256`. `to` is a file of ours for the moment."""

@@ -15,7 +15,7 @@ END = 'for p in pid-*; do [ -f "$p" ] && kill -9 $(cat "$p") 2>/dev/null; rm -f 
 """Whatever of ours still runs, of a step that the connection was cut from or that hung: first its shell, then its program."""
 BEGIN = f"{END}\np=pid-$$\necho $$ > $p"
 """The numbers of a step stand in a file of its own, so that an older one which is ended late takes nothing from it."""
-STARTED = "sh -c 'echo $$ >> \"$1\"; shift; exec \"$@\"' edgevit $p"
+STARTED = 'sh -c \'echo $$ >> "$1"; shift; exec "$@"\' edgevit $p'
 """The shell that writes down its number becomes the program."""
 DONE = f'echo {RAN} "$(tail -n 1 $p)"; rm -f $p'
 

@@ -1,7 +1,7 @@
 """An adb server on a loopback port, with one device behind it whose shell is this machine's in a folder of the test.
 
-It speaks adb's protocol as packages/modules/adb describes it (OVERVIEW.TXT, SERVICES.TXT, SYNC.TXT, shell_protocol.h), so that the real
-client talks to it. `Faults` says what goes wrong, and how often.
+It speaks adb's protocol as packages/modules/adb describes it (OVERVIEW.TXT, SERVICES.TXT, SYNC.TXT, shell_protocol.h), so that
+the real client talks to it. `Faults` says what goes wrong, and how often.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stands for the processor of a phone: runs the "programs" of the tests, which are an ELF header and JSON.
 
-{"kind": "benchmark_model" | "executor_runner", "usage": a file of its usage, "says": a file of what it prints when it measures}. What
-`behaves` in the device's folder says goes before. As an answer it gives a few numbers that follow from the image.
+{"kind": "benchmark_model" | "executor_runner", "usage": a file of its usage, "says": a file of what it prints when it measures}.
+What `behaves` in the device's folder says goes before. As an answer it gives a few numbers that follow from the image.
 """
 
 from __future__ import annotations

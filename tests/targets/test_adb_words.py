@@ -59,8 +59,8 @@ def test_what_ran_elsewhere(name: str, unit: Unit, elsewhere: str) -> None:
     assert benchmark_model.launch(recorded(name), Asked(unit)).elsewhere == elsewhere
 
 
-GPU = "VERBOSE: Replacing {} out of 120 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 3 partitions for subgraph 0 ().\n"
-CPU = "VERBOSE: Replacing 20 out of 23 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 5 partitions for subgraph 0 ().\n"
+GPU = "INFO: Replacing {} out of 120 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 3 partitions for subgraph 0.\n"
+CPU = "INFO: Replacing 20 out of 23 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 5 partitions for subgraph 0.\n"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,9 @@ def test_garbage_is_a_fault(said: str) -> None:
 LINES = st.lists(
     st.one_of(
         st.text(max_size=40),
-        st.sampled_from(["count=3 first=1 avg=2", "count=0", "Initialized session in 3ms.", "Iteration 1 of 1: 3.0 ms", GPU.format(3)]),
+        st.sampled_from(
+            ["count=3 first=1 avg=2", "count=0", "Initialized session in 3ms.", "Iteration 1 of 1: 3.0 ms", GPU.format(3)]
+        ),
         st.sampled_from(["Model executed successfully 1 time(s) in 3.0 ms.", "Model loaded in 1 ms", "count=1 curr=1e400"]),
     ),
     max_size=8,
@@ -164,11 +166,15 @@ def test_a_log_without_times_is_a_fault(said: str, words: str) -> None:
 
 
 def test_the_unit_of_a_program_is_that_of_its_delegate() -> None:
-    found = {name: executor_runner.units(contents(delegate=name)) for name in ("", "XnnpackBackend", "VulkanBackend", "QnnBackend")}
+    found = {
+        name: executor_runner.units(contents(delegate=name)) for name in ("", "XnnpackBackend", "VulkanBackend", "QnnBackend")
+    }
     assert found == {"": (Unit.CPU,), "XnnpackBackend": (Unit.CPU,), "VulkanBackend": (Unit.GPU,), "QnnBackend": (Unit.NPU,)}
     assert executor_runner.units(contents(delegate="CoreMLBackend")) == ()
     left = contents(
-        Operators("aten::add", 2, "forward"), Operators("call of VulkanBackend", 1, "forward"), Operators("conv", 5, "forward", "Vulkan")
+        Operators("aten::add", 2, "forward"),
+        Operators("call of VulkanBackend", 1, "forward"),
+        Operators("conv", 5, "forward", "Vulkan"),
     )
     assert executor_runner.outside(left, Unit.GPU) == "2 of 7 operators: aten::add"
     assert executor_runner.outside(left, Unit.CPU) == ""
@@ -198,7 +204,12 @@ def test_options_are_those_of_the_build() -> None:
 
 def test_abi(tmp_path: Path) -> None:
     program = tmp_path / "tool"
-    for machine, width, name in ((183, 2, "arm64-v8a"), (40, 1, "armeabi-v7a"), (62, 2, "x86_64"), (8, 1, "machine 8 of 32 bits")):
+    for machine, width, name in (
+        (183, 2, "arm64-v8a"),
+        (40, 1, "armeabi-v7a"),
+        (62, 2, "x86_64"),
+        (8, 1, "machine 8 of 32 bits"),
+    ):
         program.write_bytes(b"\x7fELF" + bytes([width, 1, 1]) + bytes(9) + b"\3\0" + machine.to_bytes(2, "little"))
         assert android_abi.abi(program) == name
     with pytest.raises(DeviceFault, match="tool is built for machine 8 of 32 bits, and the device takes arm64-v8a"):
