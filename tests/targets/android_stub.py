@@ -42,6 +42,11 @@ def main(file: str, arguments: list[str]) -> int:
     if behaves == "flood":
         while True:
             print("x" * 4096)
+    if behaves == "once":  # it answers the first image alone
+        if (root / "once").exists():
+            print("nothing of it")
+            return 0
+        (root / "once").touch()
     if behaves.startswith("says "):
         print(behaves[5:])
         return 0
