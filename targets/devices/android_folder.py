@@ -18,6 +18,7 @@ from pathlib import Path
 
 from edgevit.errors import DeviceFault
 from targets.devices.adb_shell import FULL, LONG, Adb, first_line
+from targets.devices.android_process import END
 
 BASE = "/data/local/tmp"
 """Where every shell may write and execute."""
@@ -117,11 +118,11 @@ class Folder:
         raise DeviceFault(f"what came from {self._adb.serial} is not what it held", "look at the cable")
 
     def leave(self, keep: bool = False) -> None:
-        """Remove all of ours, and the lock if it is ours. With `keep` the folder stays."""
+        """End what runs of ours, remove all of it, and the lock if it is ours. With `keep` the folder stays."""
         if not self._taken:
             return
         self._taken = False
-        away = "" if keep else f"rm -rf {self.path}; "
+        away = f"cd {self.path} 2>/dev/null && {{ {END}; }}; cd /; " + ("" if keep else f"rm -rf {self.path}; ")
         owned = f'[ "$(cat {LOCK}/owner 2>/dev/null)" = {shlex.quote(self._owner)} ]'
         try:
             self.run(f"{away}! {owned} || rm -rf {LOCK}", "remove our files")

@@ -269,7 +269,8 @@ TOOLS = {
     "getprop": 'grep "^$1=" "$FAKE_ROOT/props" | cut -d= -f2-',
     "dumpsys": 'cat "$FAKE_ROOT/thermal"',
     "logcat": 'cat "$FAKE_ROOT/log" 2>/dev/null',
-    "id": "echo 2000",
+    "id": 'cat "$FAKE_ROOT/user"',
+    "sync": "true",
     "taskset": 'echo "$1" > "$FAKE_ROOT/mask"; shift; exec "$@"',
 }
 """What this machine has not, or has for itself."""
@@ -296,6 +297,7 @@ Current cooling devices from HAL:
 """
 FILES = {
     "props": PROPS,
+    "user": "2000\n",
     "thermal": THERMAL,
     "proc/stat": "cpu  100 0 100 800 0 0 0 0 0 0\n",
     "proc/meminfo": "MemTotal:       11916684 kB\n",

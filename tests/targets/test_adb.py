@@ -8,6 +8,8 @@ import importlib.util
 import json
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -381,6 +383,40 @@ def test_a_program_that_hangs_is_ended(server: Any, device: AdbDevice, model: Ca
     last = next(child for child in reversed(server._children) if "--num_runs=3" in child.args[-1])
     last.wait(10)  # it would sleep for a minute
     assert not list((server.root / "data/local/tmp").glob("*/pid*"))
+
+
+def test_what_still_runs_ends_with_the_bench(server: Any, device: AdbDevice, model: Callable[..., Model]) -> None:
+    """As after Ctrl-C: the launch is given up here, and goes on there."""
+    tiny = model("litert")
+    device.send(tiny, silent)
+    (server.root / "behaves").write_text("hang")
+    faults: list[DeviceFault] = []
+
+    def launch() -> None:
+        try:
+            device.launch(tiny, RUNS)
+        except DeviceFault as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=launch)
+    thread.start()
+    while not (server.root / "ran").read_text().count("--num_runs=3"):
+        time.sleep(0.02)
+    device.close()
+    thread.join(20)
+    assert not thread.is_alive() and "SIGKILL" in faults[0].message and there(server) == []
+
+
+def test_a_shell_of_root_tells_a_cold_load(server: Any, programs: Programs, model: Callable[..., Model]) -> None:
+    (server.root / "user").write_text("0\n")
+    (server.root / "proc/sys/vm").mkdir(parents=True)
+    device = open_adb(SERIAL, dataclasses.replace(programs, executor_runner=None))
+    try:
+        found = device.launch(model("litert"), RUNS)
+    finally:
+        device.close()
+    assert found.dropped and found.cold_ms == found.warm_ms == 0.855
+    assert (server.root / "proc/sys/vm/drop_caches").read_text() == "3\n"
 
 
 def test_which_device_is_meant(server: Any, programs: Programs) -> None:
