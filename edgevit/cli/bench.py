@@ -14,7 +14,8 @@ from edgevit.cli.app import command
 from edgevit.cli.options import Force, Json, cores, duration
 from edgevit.errors import UnknownName
 from edgevit.types import Bench, BenchRules, Unit
-from targets.devices import Access, Programs
+from targets.devices import Access
+from targets.devices.programs import Programs
 
 PLAIN = BenchRules()
 
@@ -40,6 +41,7 @@ From = Annotated[Path | None, typer.Option("--checkpoint", help="Where the check
 Wait = Annotated[str, typer.Option("--wait", help="Wait so long for a device on which another bench runs: 5m.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave on the device what it was sent.")]
 BenchmarkModel = Annotated[Path | None, typer.Option(help="LiteRT's benchmark_model for the Android device; docs/android.md.")]
+Answering = Annotated[Path | None, typer.Option(help="Another benchmark_model, for images, where that one takes none.")]
 ExecutorRunner = Annotated[Path | None, typer.Option(help="ExecuTorch's executor_runner for it; docs/android.md.")]
 Adb = Annotated[Path | None, typer.Option(help="Default: the adb that is on PATH.")]
 
@@ -83,6 +85,7 @@ def bench(
     keep: Keep = False,
     adb: Adb = None,
     benchmark_model: BenchmarkModel = None,
+    answering: Answering = None,
     executor_runner: ExecutorRunner = None,
     out: Annotated[Path | None, typer.Option("--out", help="A file for all that was measured, for edgevit report.")] = None,
     force: Force = False,
@@ -95,7 +98,7 @@ def bench(
         runs, warmup, launches, max(launches, most_launches), narrow, duration(limit), threads, cores(affinity), images,
         duration(sustained), seed, tuple(map(_unit, unit)),
     )  # fmt: skip
-    access = Access(Programs(adb, benchmark_model, executor_runner), duration(wait), keep)
+    access = Access(Programs(adb, benchmark_model, answering, executor_runner), duration(wait), keep)
     if out:
         pipeline.refuse_bench(out, force)
     with console.progress() as progress:

@@ -10,23 +10,14 @@ from __future__ import annotations
 
 import importlib
 import re
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from types import ModuleType
 
 from edgevit.errors import BadInput, EdgevitError
 from edgevit.types import Device, DeviceFacts
+from targets.devices.programs import Programs
 
 KNOWN = ("local", "ssh://[user@]host[:port]", "adb[:serial]", "macos", "ios[:udid]")
-
-
-@dataclass(frozen=True)
-class Programs:
-    """What the user has of others' programs, by paths: Android's `adb`, LiteRT's and ExecuTorch's runners for its ABI."""
-
-    adb: Path | None = None
-    benchmark_model: Path | None = None
-    executor_runner: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -36,12 +27,13 @@ class Access:
     What it was sent is removed, unless it is to `keep` it.
     """
 
-    programs: Programs = Programs()
+    programs: Programs = field(default_factory=Programs)
     wait: float = 0.0
     keep: bool = False
 
 
 PLAIN = Access()
+FILES = {"adb": "android", "macos": "apple", "ios": "apple"}
 
 
 def kind(spec: str) -> str:
@@ -59,7 +51,7 @@ def kind(spec: str) -> str:
 def connect(spec: str, access: Access = PLAIN) -> Device:
     """The device of that name, connected and held for this run alone. Raises BadInput, DeviceFault."""
     found, rest = kind(spec), spec.partition(":")[2]
-    module = _file("apple" if found in ("macos", "ios") else found)
+    module = _file(FILES.get(found, found))
     if found in ("local", "ssh"):
         device: Device = module.connect(spec, access.wait)
     elif found == "adb":
@@ -75,8 +67,15 @@ def _file(name: str) -> ModuleType:
 
 def reachable(specs: tuple[str, ...]) -> tuple[DeviceFacts, ...]:
     """What there is: this machine, what adb and coremltools list, and the devices of these names."""
-    listed = [_file(name).reachable() for name in ("adb", "apple")]
-    return (*map(asked, ("local", *specs)), *(facts for each in listed for facts in each))
+    return (*map(asked, ("local", *specs)), *_phones(), *_file("apple").reachable())
+
+
+def _phones() -> tuple[DeviceFacts, ...]:
+    try:
+        found: tuple[DeviceFacts, ...] = _file("android").reachable()
+    except EdgevitError as error:
+        return (DeviceFacts("adb", reason=error.message, hint=error.hint),)
+    return found
 
 
 def asked(spec: str) -> DeviceFacts:
