@@ -84,6 +84,15 @@ def profile(
         console.note(line)
 
 
+def print_schema(asked: bool) -> None:
+    """Before anything is required."""
+    if asked:
+        from edgevit.report import schema
+
+        console.out(schema.published().rstrip("\n"))
+        raise typer.Exit
+
+
 @command
 def report(
     artifacts: Annotated[list[Path], typer.Argument(help="Artifacts, or folders of them, of one checkpoint.")],
@@ -94,6 +103,10 @@ def report(
     threads: Threads = None,
     force: Force = False,
     json: Json = False,
+    schema: Annotated[
+        bool,
+        typer.Option("--schema", callback=print_schema, is_eager=True, help="Print the JSON Schema of report.json and leave."),
+    ] = False,
 ) -> None:
     """Measure latency here and write the report: HTML in one file, Markdown, JSON."""
     from edgevit import pipeline

@@ -12,9 +12,10 @@ from PIL import Image
 
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
+from edgevit import record
 from edgevit.data.preprocess import denormalise
 from edgevit.errors import BadInput
-from edgevit.types import Artifact, Latency, Progress, Report, Sample
+from edgevit.types import Artifact, BenchRules, DeviceFacts, Latency, Profile, Progress, Report, Sample
 from edgevit.versions import machine
 
 
@@ -25,8 +26,13 @@ def report(
     title: str,
     command: str,
     progress: Progress,
+    devices: tuple[DeviceFacts, ...] = (),
+    rules: BenchRules | None = None,
 ) -> Report:
-    """Write the report of some artifacts, all of one checkpoint, into `out`."""
+    """Write the report of some artifacts, all of one checkpoint, into `out`.
+
+    `devices` and `rules` are those of the bench that `latencies` are of. Raises DamagedFile for a kept profile that is none.
+    """
     import edgevit.report
     from edgevit.folder import files_written_whole
     from edgevit.jobs import look
@@ -45,11 +51,17 @@ def report(
     inside = look.inside(whole[0], progress)
     found = Report(
         title, now, machine(), command, source, count, made, latencies, samples, curve, evaluation, evaluated, inside,
+        devices, rules, _profiles(whole),
     )  # fmt: skip
     with files_written_whole(out) as partial:
         edgevit.report.write(found, partial)
     progress("writing the report", 1, 1)
     return found
+
+
+def _profiles(whole: list[Artifact]) -> dict[str, Profile]:
+    kept = ((artifact.name, artifact.folder / artifacts.PROFILE) for artifact in whole if artifacts.PROFILE in artifact.files)
+    return {name: record.read(path, Profile) for name, path in kept}
 
 
 def _samples(whole: list[Artifact]) -> tuple[Sample, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgevit import record
 from edgevit.errors import from_os_error
-from edgevit.types import Artifact, Checkpoint, Gallery, Latency, Report, TrainConfig
+from edgevit.types import Artifact, Checkpoint, Conditions, Gallery, Latency, Launch, Report, TrainConfig
 
 JSON, MARKDOWN, HTML = "report.json", "report.md", "report.html"
 ABSOLUTE = re.compile(r"(?:(?<=\s)|^)/(?:[^/;]*/)*(?=[^/;])")
@@ -89,7 +89,22 @@ def _portable_latency(latency: Latency, artifacts: tuple[Artifact, ...]) -> Late
     """One whose folder is no artifact's keeps its last part, by which a report can still say what it does not fit."""
     path = Path(latency.artifact)
     names = (artifact.name for artifact in artifacts if artifact.folder == path)
-    return dataclasses.replace(latency, artifact=next(names, path.name))
+    launches = tuple(_finite_launch(launch) for launch in latency.launches)
+    moments = tuple(
+        moment for moment in latency.sustained if _finite_conditions(moment.conditions) and math.isfinite(moment.p50_ms)
+    )
+    return dataclasses.replace(latency, artifact=next(names, path.name), launches=launches, sustained=moments)
+
+
+def _finite_launch(launch: Launch) -> Launch:
+    """A device may tell anything: what is no number is not told."""
+    times = tuple(time for time in launch.times_ms if math.isfinite(time))
+    before, after = (_finite_conditions(found) for found in (launch.before, launch.after))
+    return dataclasses.replace(launch, times_ms=times, before=before, after=after)
+
+
+def _finite_conditions(found: Conditions | None) -> Conditions | None:
+    return found if found and math.isfinite(found.seconds) else None
 
 
 def _finite(figures: dict[str, float]) -> dict[str, float]:
