@@ -46,9 +46,8 @@ def _gaps(report: Report) -> Iterator[Gap]:
 
 
 def _of_place(report: Report, place: Place) -> Iterator[Gap]:
-    if place.facts and place.facts.reason and not any(x.p50_ms is not None for x in place.latencies):
-        hint = f" ({place.facts.hint})" if place.facts.hint else ""
-        yield f"everything on {place.name}", "every artifact", place.facts.reason + hint
+    if place.fault:
+        yield f"everything on {place.name}", "every artifact", place.fault
         return
     where = f"on {place.name}"
     for artifact in report.artifacts:

@@ -66,7 +66,7 @@ def _bare(axes: Axes, y: str) -> None:
 
 
 def lanes(x: str, names: Sequence[str]) -> tuple[Figure, Axes]:
-    """A lane of height 1 for each name, on an axis that points down, so that the first is from 0 to 1. Names stand in them on top."""
+    """A lane of height 1 for each name, on an axis that points down: the first from 0 to 1, its name on top in it."""
     figure, (axes,) = stacked(x, ("",), 0.9 + LANE * len(names))
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color=svg.LINE, linewidth=0.8)

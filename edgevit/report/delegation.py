@@ -9,7 +9,7 @@ from edgevit.types import Artifact, OperatorTime, Profile, Report
 
 MOST = 12
 """Rows of one profile; the rest is summed up."""
-HEAD = ("Operator", "Count", "Time", "Share", "Computed by")
+HEAD = ("Operator (how many)", "Time (share)", "By")
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,18 @@ def _rows(profile: Profile) -> tuple[tuple[str, ...], ...]:
     rows = [_row(operator, profile) for operator in shown]
     if rest:
         milliseconds, count = sum(x.milliseconds for x in rest), sum(x.count for x in rest)
-        rows.append(
-            (f"{len(rest)} other kinds", f"{count:,}", words.milliseconds((milliseconds,)), _share(milliseconds, profile), "both")
-        )
+        rows.append((f"{len(rest)} other kinds ({count:,})", _time(milliseconds, profile), "both"))
     left = max(0.0, profile.whole - sum(operator.milliseconds for operator in profile.operators))
-    return (*rows, ("in no operator", "none", words.milliseconds((left,)), _share(left, profile), "the runtime"))
+    return (*rows, ("in no operator", _time(left, profile), "neither"))
 
 
 def _row(operator: OperatorTime, profile: Profile) -> tuple[str, ...]:
-    by = "delegate" if operator.delegated else "ExecuTorch's own operators"
-    time = words.milliseconds((operator.milliseconds,))
-    return words.plain(operator.name), f"{operator.count:,}", time, _share(operator.milliseconds, profile), by
+    by = "delegate" if operator.delegated else "ExecuTorch"
+    return f"{words.plain(operator.name)} ({operator.count:,})", _time(operator.milliseconds, profile), by
+
+
+def _time(milliseconds: float, profile: Profile) -> str:
+    return f"{words.milliseconds((milliseconds,))} ({_share(milliseconds, profile)})"
 
 
 def _share(milliseconds: float, profile: Profile) -> str:

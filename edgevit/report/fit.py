@@ -40,6 +40,12 @@ class Candidate:
         return _told(self)[2]
 
     @property
+    def checked(self) -> str:
+        """Where top-1 is of."""
+        by_device = self.artifact.where == "reference" and self.latency.answers
+        return "answered on the device" if by_device else "checked on the host"
+
+    @property
     def paired(self) -> Paired | None:
         return _told(self)[3]
 
@@ -65,9 +71,9 @@ def candidates(report: Report, place: Place) -> tuple[Candidate, ...]:
 def _against(report: Report, place: Place, artifact: Artifact, latency: Latency) -> str:
     reasons = (
         _of_artifact(report, artifact),
-        _of_answers(artifact, latency),
-        "its time is an evaluator's, not a runtime's" if place.kind == "reference" else "",
         "" if latency.p50_ms is not None and math.isfinite(latency.p50_ms) else words.missing(latency.reason),
+        "its time is an evaluator's, not a runtime's" if place.kind == "reference" else "",
+        _of_answers(artifact, latency),
     )
     return next((reason for reason in reasons if reason), "")
 

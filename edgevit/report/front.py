@@ -22,8 +22,8 @@ def front(found: Sequence[Candidate]) -> tuple[Candidate, ...]:
 def groups(report: Report, place: Place) -> tuple[tuple[str, tuple[Candidate, ...]], ...]:
     """What may share a chart, with a name: all units of a place, and of its CPU one number of threads."""
     found = fit.candidates(report, place)
-    cpu = [one for one in found if one.latency.unit is Unit.CPU and one.measured]
-    counts = list(dict.fromkeys(one.latency.threads for one in cpu)) or [None]
+    cpu = [one for one in place.latencies if one.unit is Unit.CPU and one.p50_ms is not None]
+    counts = list(dict.fromkeys(one.threads for one in cpu)) or [None]
     several = len(counts) > 1
     return tuple((_named(place, threads, several), _of(found, threads)) for threads in counts)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 FONT = 10.5
-LINE, CHARACTER = 13.0, 6.1
+LINE, CHARACTER = 13.0, 6.6
 """Points that a line takes upwards and a character sideways: generous, since the reader's font is not known."""
 STEPS = (0.0, LINE, -LINE, 2 * LINE, -2 * LINE, 3 * LINE, -3 * LINE, 4 * LINE, -4 * LINE)
 GAPS = (9.0, 20.0, 32.0)
@@ -58,7 +58,7 @@ class Spot:
 
     def box(self, mark: Mark) -> Box:
         near = mark.x + self.dx
-        far = near + CHARACTER * len(mark.text) * (1 if self.dx > 0 else -1)
+        far = near + CHARACTER * (len(mark.text) + 1) * (1 if self.dx > 0 else -1)
         middle = mark.y + self.dy
         return Box(min(near, far), middle - LINE / 2, max(near, far), middle + LINE / 2)
 

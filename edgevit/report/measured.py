@@ -31,7 +31,7 @@ def build(report: Report) -> tuple[Measured, ...]:
 
 def _measured(place: Place, order: list[Latency]) -> Measured:
     rows = tuple((_name(one, order), *(fill(one) for fill in FILLED)) for one in order)
-    return Measured(place.name, rows, (*_level(order), *_noted(order)))
+    return Measured(place.heading, rows, (*_level(order), *_noted(order)))
 
 
 def _name(one: Latency, order: list[Latency]) -> str:

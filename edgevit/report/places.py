@@ -20,9 +20,21 @@ class Place:
     device: str
     machine: str
     name: str
-    """As people read it, host or device said with it."""
+    """As people read it, and whether that is a host or a device."""
     facts: DeviceFacts | None
     latencies: tuple[Latency, ...]
+
+    @property
+    def fault(self) -> str:
+        """Why nothing can be measured there, and what to do about it; empty where something can or was."""
+        if not self.facts or not self.facts.reason or any(one.p50_ms is not None for one in self.latencies):
+            return ""
+        hint = f" ({words.plain(self.facts.hint)})" if self.facts.hint else ""
+        return words.plain(self.facts.reason) + hint
+
+    @property
+    def heading(self) -> str:
+        return self.name[:1].upper() + self.name[1:]
 
 
 def places(report: Report) -> tuple[Place, ...]:
@@ -88,4 +100,4 @@ def _name(report: Report, key: tuple[str, str, str], facts: DeviceFacts | None, 
     if kind == "host" and machine == report.machine:
         return "this machine (host)"
     told = (facts.name if facts else "") or machine or next((x.machine for x in found if x.machine), "") or device
-    return f"{'reference evaluator' if kind == 'reference' else kind}: {words.plain(told)}"
+    return f"{words.plain(told)} ({'reference evaluator' if kind == 'reference' else kind})"

@@ -45,7 +45,11 @@ def _rules(found: BenchRules) -> tuple[Fact, ...]:
 
 
 def devices(report: Report) -> tuple[Device, ...]:
-    return tuple(Device(place.name, (*_facts(place.facts), *_conditions(place))) for place in places.places(report))
+    return tuple(_device(place) for place in places.places(report))
+
+
+def _device(place: Place) -> Device:
+    return Device(place.heading, (*_facts(place.facts), *_fault(place), *_conditions(place)))
 
 
 def _facts(found: DeviceFacts | None) -> tuple[Fact, ...]:
@@ -59,8 +63,11 @@ def _facts(found: DeviceFacts | None) -> tuple[Fact, ...]:
         Fact("System", words.plain(found.system) or "not told"),
         Fact("Processor and memory", f"{words.plain(found.processor) or 'not told'}; {cores}; memory {memory}"),
         Fact("Runtimes", versions or "not told"),
-        *((Fact("Not measured", f"{words.plain(found.reason)} {words.plain(found.hint)}".strip()),) if found.reason else ()),
     )
+
+
+def _fault(place: Place) -> tuple[Fact, ...]:
+    return (Fact("Not measured", place.fault),) if place.fault else ()
 
 
 def _conditions(place: Place) -> tuple[Fact, ...]:

@@ -42,13 +42,13 @@ def _answer(report: Report, place: Place) -> Answer:
     chosen = min(tied, key=_preference)
     rest = [one for one in everything if one is not chosen and (one.measured or one.artifact.outcome is Outcome.PASS)]
     others = (*(_why_not(one, chosen) for one in rest), *absent)
-    return Answer(place.name, True, _headline(chosen), tuple(_reasons(chosen, tied, able, place)), others)
+    return Answer(place.heading, True, _headline(chosen), tuple(_reasons(chosen, tied, able, place)), others)
 
 
 def _headline(chosen: Candidate) -> str:
     p50, p90, size = chosen.latency.p50_ms, chosen.latency.p90_ms, chosen.artifact.bytes
     time = f"p50 {words.milliseconds((p50,))}" if p90 is None else f"p90 {words.milliseconds((p90,))}"
-    said = [time, *([] if math.isnan(chosen.top1) else [f"top-1 {words.percent(chosen.top1)}"])]
+    said = [time, *([] if math.isnan(chosen.top1) else [f"top-1 {words.percent(chosen.top1)} {chosen.checked}"])]
     said += [] if size is None else [words.size(size)]
     return f"Ship {words.plain(chosen.artifact.name)} ({places.unit(chosen.latency)}): {', '.join(said)}"
 
@@ -60,13 +60,11 @@ def _absent(report: Report, place: Place) -> tuple[str, ...]:
 
 
 def _nothing(place: Place, everything: tuple[Candidate, ...], absent: tuple[str, ...]) -> Answer:
-    facts = place.facts
-    if facts and facts.reason and not any(one.measured for one in everything):
-        hint = f" ({words.plain(facts.hint)})" if facts.hint else ""
-        return Answer(place.name, False, f"Nothing to ship: {words.missing(facts.reason)}{hint}", (), ())
+    if place.fault:
+        return Answer(place.heading, False, f"Nothing to ship: {words.missing(place.fault)}", (), ())
     why = "every artifact has something against it" if everything else "no artifact was measured here"
     others = (*(f"{one.name}: {one.against}" for one in everything), *absent)
-    return Answer(place.name, False, f"Nothing to ship: {why}", (), others)
+    return Answer(place.heading, False, f"Nothing to ship: {why}", (), others)
 
 
 def _tied(able: list[Candidate]) -> list[Candidate]:
@@ -140,7 +138,7 @@ def accuracy(one: Candidate) -> str:
     """Top-1, its change with the interval of that, and on how many images."""
     if math.isnan(one.top1):
         return words.missing("no accuracy was recorded")
-    said = f"{words.percent(one.top1)} of {words.counted(one.images, 'image')}"
+    said = f"{words.percent(one.top1)} of {words.counted(one.images, 'image')}, {one.checked}"
     if one.change is None:
         return f"{said}; its change {words.missing('the checkpoint was not run on these images')}"
     if not one.paired:
@@ -169,7 +167,7 @@ def _answered(one: Candidate, place: Place) -> str:
 
 def _why_not(one: Candidate, chosen: Candidate) -> str:
     if one.against:
-        time = f" (p50 {milliseconds(one)})" if one.measured else ""
+        time = f"; p50 {milliseconds(one)}" if one.measured else ""
         return f"{one.name}: {one.against}{time}"
     slower = _lower(chosen, one)
     if slower:

@@ -109,8 +109,10 @@ def _figures(one: Latency) -> str:
 def _caption(told: Sequence[Latency], place: Place) -> str:
     shown, edge = told[: charts.MOST], _most(told[: charts.MOST])
     beyond = sum(time > edge for one in shown for time in times(one))
-    said = ["Each stroke is a run, each row of strokes a launch; black: the median and its interval, grey: p90."]
-    said += [f"{words.counted(beyond, 'run')} over {edge:.3g} ms, the largest p99, are to the right of it."] if beyond else []
+    said = [
+        "Each stroke is a run, each row of strokes a launch. The long line is the median, with its interval on top, the grey p90."
+    ]
+    said += [f"Right of the edge, over {edge:.3g} ms, the largest p99: {words.counted(beyond, 'run')}."] if beyond else []
     most = max(len(launch.times_ms) for one in shown for launch in one.launches)
     said += [f"Of launches with more than {STROKES} runs {STROKES} are drawn, evenly by rank."] if most > STROKES else []
     said += [f"The slowest {len(told) - charts.MOST} are not drawn."] if len(told) > charts.MOST else []

@@ -15,7 +15,7 @@ from edgevit.types import Latency, Report
 
 def test_what_has_no_latency_is_only_in_the_chart_of_sizes(report: Report) -> None:
     timed, sized = accuracy.draw(report)
-    assert timed.title == "Accuracy and latency: this machine (host), 2 threads"
+    assert timed.title == "Accuracy and p90: this machine (host), 2 threads"
     assert "coreml-int8" not in timed.alt and "coreml-int8 97.0 % at 0.428" in sized.alt
     assert "coreml-int8 (latency not measured: Core ML does not run on Linux)" in timed.caption
     assert "coreml-int4 (accuracy not measured: skipped)" in timed.caption
@@ -24,7 +24,7 @@ def test_what_has_no_latency_is_only_in_the_chart_of_sizes(report: Report) -> No
 def test_host_and_device_have_charts_of_their_own(report: Report) -> None:
     phone = Latency("executorch-fp32", "device", 20.0, 21.0, 22.0, 50, 5, 1, "Some phone")
     titles = [chart.title for chart in accuracy.draw(replace(report, latencies=(*report.latencies, phone)))]
-    assert titles[1] == "Accuracy and latency: device: Some phone, 1 thread"
+    assert titles[1] == "Accuracy and p90: Some phone (device), 1 thread"
     assert len(titles) == 3
 
 
