@@ -64,19 +64,24 @@ class Spot:
 
 
 def place(marks: list[Mark], frame: Box, lines: list[Box]) -> list[Spot]:
-    """A spot for each mark, inside `frame` and off `lines`: the nearest free one, or the nearest where none is free."""
-    taken = [*lines, *(box for mark in marks for box in mark.boxes())]
+    """A spot for each mark, inside `frame`: the nearest free one, off `lines`, or that which covers least where none is free."""
+    drawn = [*lines, *(box for mark in marks for box in mark.boxes())]
     spots: dict[int, Spot] = {}
     for index in sorted(range(len(marks)), key=lambda i: (-marks[i].y, marks[i].x)):
-        spots[index] = _nearest(marks[index], taken, frame)
-        taken.append(spots[index].box(marks[index]))
+        names = [spot.box(marks[other]) for other, spot in spots.items()]
+        spots[index] = _best(marks[index], drawn, names, frame)
     return [spots[index] for index in range(len(marks))]
 
 
-def _nearest(mark: Mark, taken: list[Box], frame: Box) -> Spot:
+def _best(mark: Mark, drawn: list[Box], names: list[Box], frame: Box) -> Spot:
+    """Two names one on the other cannot be read; a line behind one can be borne."""
+
+    def covered(spot: Spot) -> tuple[int, int]:
+        box = spot.box(mark)
+        return sum(map(box.overlaps, names)), sum(map(box.overlaps, drawn))
+
     inside = [spot for spot in _spots() if spot.box(mark).inside(frame)]
-    free = (spot for spot in inside if not any(spot.box(mark).overlaps(box) for box in taken))
-    return next(free, inside[0] if inside else Spot(GAPS[0], 0))
+    return min(inside, key=covered, default=Spot(GAPS[0], 0))
 
 
 def _spots() -> Iterator[Spot]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from edgevit.report import words
 from edgevit.types import Artifact, DeviceFacts, Latency, Report, Unit
 
-LOCAL = "local"
+LOCAL, HERE = "local", "this machine"
 UNITS = {Unit.CPU: "CPU", Unit.GPU: "GPU", Unit.NPU: "NPU", Unit.ALL: "units as the runtime chooses"}
 
 
@@ -34,7 +34,8 @@ class Place:
 
     @property
     def heading(self) -> str:
-        return self.name[:1].upper() + self.name[1:]
+        """A device's own name is left as it is."""
+        return self.name.replace(HERE, HERE.capitalize(), 1) if self.name.startswith(HERE) else self.name
 
 
 def places(report: Report) -> tuple[Place, ...]:
@@ -85,8 +86,11 @@ def _key(latency: Latency, report: Report) -> tuple[str, str, str]:
 
 
 def _of_facts(facts: DeviceFacts, report: Report) -> tuple[str, str, str]:
-    here = facts.spec == LOCAL
-    return "host" if here else "device", facts.spec, report.machine if here else ""
+    """Of a host those of the machine that its latencies name: it need not be the one that writes the report."""
+    if facts.spec != LOCAL:
+        return "device", facts.spec, ""
+    hosts = (x.machine for x in report.latencies if x.device == LOCAL and x.where == "host" and x.machine)
+    return "host", LOCAL, next(hosts, report.machine)
 
 
 def _place(report: Report, key: tuple[str, str, str], found: tuple[Latency, ...]) -> Place:
@@ -98,6 +102,6 @@ def _place(report: Report, key: tuple[str, str, str], found: tuple[Latency, ...]
 def _name(report: Report, key: tuple[str, str, str], facts: DeviceFacts | None, found: tuple[Latency, ...]) -> str:
     kind, device, machine = key
     if kind == "host" and machine == report.machine:
-        return "this machine (host)"
+        return f"{HERE} (host)"
     told = (facts.name if facts else "") or machine or next((x.machine for x in found if x.machine), "") or device
     return f"{words.plain(told)} ({'reference evaluator' if kind == 'reference' else kind})"

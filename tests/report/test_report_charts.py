@@ -108,6 +108,14 @@ def test_no_name_covers_a_mark_or_another_name() -> None:
         assert not any(box.overlaps(other) for other in [*others, *boxes[:number], *boxes[number + 1 :]])
 
 
+def test_where_no_spot_is_free_names_still_do_not_cover_each_other() -> None:
+    """Intervals over all the height, as few images give them."""
+    marks = [labels.Mark(x, 50.0, 0.0, 100.0, "executorch-fp32") for x in (150.0, 165.0, 180.0)]
+    spots = labels.place(marks, labels.Box(0, 0, 300, 100), [])
+    first, second, third = (spot.box(mark) for spot, mark in zip(spots, marks, strict=True))
+    assert not (first.overlaps(second) or second.overlaps(third) or first.overlaps(third))
+
+
 def test_a_name_that_fits_nowhere_is_still_written() -> None:
     mark = labels.Mark(5.0, 5.0, 4.0, 6.0, "a name longer than its frame")
     assert labels.place([mark], labels.Box(0, 0, 10, 10), []) == [labels.Spot(labels.GAPS[0], 0)]

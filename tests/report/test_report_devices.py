@@ -31,6 +31,14 @@ def test_host_evaluator_and_devices_are_places_of_their_own(benched: Report, tim
     ]
 
 
+def test_a_bench_of_another_machine_keeps_its_facts(benched: Report) -> None:
+    """Its report may be written elsewhere; that machine is not the one that was measured."""
+    found = places.places(replace(benched, machine="A server"))
+    assert found[0].name == found[0].heading == "Somebody's laptop (host)"
+    assert (len(found[0].latencies), found[0].facts) == (3, benched.devices[0])
+    assert "this machine (host)" not in [place.name for place in found]
+
+
 def test_two_phones_of_one_name_are_told_apart(report: Report, timed: Timed) -> None:
     twins = tuple(DeviceFacts(spec, "A phone") for spec in ("adb:1", "adb:2"))
     found = places.places(replace(report, devices=twins, latencies=(timed("executorch-fp32", 2.0, device="adb:2"),)))

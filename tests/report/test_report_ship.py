@@ -146,7 +146,7 @@ def test_what_did_not_run_on_the_unit_and_noise_are_said(report: Report, timed: 
 def test_what_a_device_tells_cannot_hide(report: Report, timed: Timed) -> None:
     named = replace(report, devices=(DeviceFacts("adb:1", "a\u202ephone\x1b[2J"),), latencies=())
     (found,) = ship.build(named)
-    assert found.place == "A\ufffdphone\ufffd[2J (device)" and not found.found
+    assert found.place == "a\ufffdphone\ufffd[2J (device)" and not found.found
 
 
 def test_without_latencies_nothing_is_recommended(report: Report) -> None:
