@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -56,6 +57,14 @@ class Spot:
         """Whether a line must lead from the name to its point."""
         return bool(self.dy) or abs(self.dx) > GAPS[0]
 
+    def crossed(self, mark: Mark, taken: list[Box]) -> int:
+        """How many of `taken` lie on the level way from the mark to its name; none where that is higher or lower."""
+        if self.dy:
+            return 0
+        start, near = mark.x + math.copysign(7, self.dx), mark.x + self.dx
+        way = Box(min(start, near), mark.y - 1, max(start, near), mark.y + 1)
+        return sum(map(way.overlaps, taken))
+
     def box(self, mark: Mark) -> Box:
         near = mark.x + self.dx
         far = near + CHARACTER * (len(mark.text) + 1) * (1 if self.dx > 0 else -1)
@@ -65,20 +74,20 @@ class Spot:
 
 def place(marks: list[Mark], frame: Box, lines: list[Box]) -> list[Spot]:
     """A spot for each mark, inside `frame`: the nearest free one, off `lines`, or that which covers least where none is free."""
-    drawn = [*lines, *(box for mark in marks for box in mark.boxes())]
+    taken = [box for mark in marks for box in mark.boxes()]
     spots: dict[int, Spot] = {}
     for index in sorted(range(len(marks)), key=lambda i: (-marks[i].y, marks[i].x)):
         names = [spot.box(marks[other]) for other, spot in spots.items()]
-        spots[index] = _best(marks[index], drawn, names, frame)
+        spots[index] = _best(marks[index], names, taken, lines, frame)
     return [spots[index] for index in range(len(marks))]
 
 
-def _best(mark: Mark, drawn: list[Box], names: list[Box], frame: Box) -> Spot:
-    """Two names one on the other cannot be read; a line behind one can be borne."""
+def _best(mark: Mark, names: list[Box], taken: list[Box], lines: list[Box], frame: Box) -> Spot:
+    """Two names one on the other cannot be read, and one behind another's mark is taken for its own; a line can be borne."""
 
     def covered(spot: Spot) -> tuple[int, int]:
         box = spot.box(mark)
-        return sum(map(box.overlaps, names)), sum(map(box.overlaps, drawn))
+        return sum(map(box.overlaps, names)) + spot.crossed(mark, taken), sum(map(box.overlaps, [*taken, *lines]))
 
     inside = [spot for spot in _spots() if spot.box(mark).inside(frame)]
     return min(inside, key=covered, default=Spot(GAPS[0], 0))

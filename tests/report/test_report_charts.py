@@ -108,6 +108,15 @@ def test_no_name_covers_a_mark_or_another_name() -> None:
         assert not any(box.overlaps(other) for other in [*others, *boxes[:number], *boxes[number + 1 :]])
 
 
+def test_no_name_stands_behind_the_mark_of_another() -> None:
+    """Where it would be taken for that one's."""
+    marks = [labels.Mark(x, 50.0, 0.0, 100.0, text) for x, text in ((90.0, "executorch-int8"), (100.0, "tflite-int8"))]
+    spots = labels.place(marks, labels.Box(0, 0, 310, 100), [labels.Box(0, 42, 310, 44), labels.Box(0, 60, 310, 100)])
+    others = [box for mark in marks for box in mark.boxes()]
+    assert [spot.crossed(mark, others) for spot, mark in zip(spots, marks, strict=True)] == [0, 0]
+    assert labels.Spot(20, 0).crossed(marks[0], others) == 2 and labels.Spot(20, 13).crossed(marks[0], others) == 0
+
+
 def test_where_no_spot_is_free_names_still_do_not_cover_each_other() -> None:
     """Intervals over all the height, as few images give them."""
     marks = [labels.Mark(x, 50.0, 0.0, 100.0, "executorch-fp32") for x in (150.0, 165.0, 180.0)]
