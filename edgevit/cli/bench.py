@@ -130,6 +130,15 @@ def show(found: list[Bench]) -> None:
             console.out(line)
 
 
+def print_schema(asked: bool) -> None:
+    """Before anything is required."""
+    if asked:
+        from edgevit.report import schema
+
+        console.out(schema.published().rstrip("\n"))
+        raise typer.Exit
+
+
 @command
 def report(
     artifacts: Annotated[list[Path], typer.Argument(help="Artifacts, or folders of them, of one checkpoint.")],
@@ -144,6 +153,10 @@ def report(
     threads: Threads = None,
     force: Force = False,
     json: Json = False,
+    schema: Annotated[
+        bool,
+        typer.Option("--schema", callback=print_schema, is_eager=True, help="Print the JSON Schema of report.json and leave."),
+    ] = False,
 ) -> None:
     """Measure on devices, or take what was measured, and write the report: HTML in one file, Markdown, JSON."""
     from edgevit import pipeline

@@ -12,9 +12,10 @@ from PIL import Image
 
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
+from edgevit import record
 from edgevit.data.preprocess import denormalise
 from edgevit.errors import BadInput
-from edgevit.types import Artifact, Bench, Progress, Report, Sample
+from edgevit.types import Artifact, Bench, Profile, Progress, Report, Sample
 from edgevit.versions import machine
 
 
@@ -26,7 +27,7 @@ def report(
     command: str,
     progress: Progress,
 ) -> Report:
-    """Write the report of some artifacts, all of one checkpoint, into `out`."""
+    """Write the report of artifacts of one checkpoint into `out`. Raises DamagedFile for a kept profile that is none."""
     import edgevit.report
     from edgevit.folder import files_written_whole
     from edgevit.jobs import look
@@ -46,12 +47,17 @@ def report(
     inside = look.inside(whole[0], progress)
     found = Report(
         title, now, machine(), command, source, count, made, latencies, samples, curve, evaluation, evaluated, inside,
-        tuple(bench.device for bench in benches), benches[0].rules if benches else None,
+        tuple(bench.device for bench in benches), benches[0].rules if benches else None, _profiles(whole),
     )  # fmt: skip
     with files_written_whole(out) as partial:
         edgevit.report.write(found, partial)
     progress("writing the report", 1, 1)
     return found
+
+
+def _profiles(whole: list[Artifact]) -> dict[str, Profile]:
+    kept = ((artifact.name, artifact.folder / artifacts.PROFILE) for artifact in whole if artifacts.PROFILE in artifact.files)
+    return {name: record.read(path, Profile) for name, path in kept}
 
 
 def _samples(whole: list[Artifact]) -> tuple[Sample, ...]:

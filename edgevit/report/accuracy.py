@@ -1,16 +1,18 @@
-"""What accuracy costs: top-1 against latency and against size. Host and device never share an axis of time."""
+"""What accuracy costs: top-1 against p90 and against size. Host and device never share an axis of time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgevit.interval import wilson
-from edgevit.report import charts, labels, svg, table, words
+from edgevit.report import charts, labels, places, svg, table, words
 from edgevit.report.charts import Chart
-from edgevit.types import Artifact, Latency, Report
+from edgevit.report.fit import Candidate
+from edgevit.report.front import front, groups
+from edgevit.types import Artifact, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,10 +31,7 @@ class Point:
     y: float
     low: float
     high: float
-
-    @property
-    def name(self) -> str:
-        return words.plain(self.artifact.name)
+    name: str
 
     @property
     def hollow(self) -> bool:
@@ -55,21 +54,23 @@ class Look:
 def draw(report: Report) -> tuple[Chart, ...]:
     """One chart for each place and number of threads, and one of the sizes; none where there is nothing to draw."""
     look = _look(report)
-    timed = [_latency_chart(report, group, look) for group in _groups(report)]
+    found = (_latency_chart(report, *group, look) for place in places.places(report) for group in groups(report, place))
+    timed = [chart for chart in found if chart]
     sized = [point for a in report.artifacts if a.bytes is not None and (point := _point(a, a.bytes / 1e6))]
     if not sized:
         return tuple(timed)
-    absent = _absent(report, sized, _no_size)
+    here = {id(point.artifact) for point in sized}
+    absent = _absent([(words.plain(a.name), _no_size(a)) for a in report.artifacts if id(a) not in here])
     return *timed, _chart("Accuracy and size", "size of the file, MB", sized, look, absent)
 
 
-def _point(artifact: Artifact, x: float | None) -> Point | None:
+def _point(artifact: Artifact, x: float | None, name: str = "") -> Point | None:
     """None where there is no accuracy to draw, or nothing to draw it against."""
     top1 = artifact.top1
     if top1 is None or not math.isfinite(top1) or artifact.images <= 0 or x is None or not math.isfinite(x):
         return None
     low, high = wilson(top1, artifact.images)
-    return Point(artifact, x, 100 * top1, 100 * low, 100 * high)
+    return Point(artifact, x, 100 * top1, 100 * low, 100 * high, name or words.plain(artifact.name))
 
 
 def _look(report: Report) -> Look:
@@ -87,65 +88,71 @@ def _look(report: Report) -> Look:
     )
 
 
-def _groups(report: Report) -> tuple[tuple[Latency, ...], ...]:
-    """Latencies that may stand in one chart: of one place, one machine and one number of threads."""
-    groups: dict[tuple[str, str, int | None], list[Latency]] = {}
-    for latency in report.latencies:
-        groups.setdefault((latency.where, latency.machine, latency.threads), []).append(latency)
-    return tuple(tuple(group) for group in groups.values() if _timed(report, group))
+def _latency_chart(report: Report, where: str, found: tuple[Candidate, ...], look: Look) -> Chart | None:
+    """None where nothing was measured."""
+    points = {id(one): point for one in found if one.measured and (point := _point(one.artifact, one.latency.p90_ms, one.name))}
+    if not points:
+        return None
+    gaps = [(one.name, _no_latency(one)) for one in found if id(one) not in points]
+    here = {id(one.artifact) for one in found}
+    gaps += [(words.plain(a.name), _not_here(report, a)) for a in report.artifacts if id(a) not in here]
+    best = [points[id(one)] for one in front(found)]
+    refused = [(one.name, one.against) for one in found if id(one) in points and one.against]
+    apart = f" Never on the front: {_listed(refused)}." if refused else ""
+    return _chart(f"Accuracy and p90: {where}", "latency p90, ms", list(points.values()), look, _absent(gaps) + apart, best)
 
 
-def _timed(report: Report, group: Sequence[Latency]) -> list[Point]:
-    pairs = ((latency, artifact) for latency in group for artifact in report.artifacts)
-    found = (_point(artifact, latency.p50_ms) for latency, artifact in pairs if table.belongs(latency, artifact))
-    return [point for point in found if point]
-
-
-def _latency_chart(report: Report, group: Sequence[Latency], look: Look) -> Chart:
-    threads = group[0].threads
-    where = table.latency_place(group[0], report.machine)
-    how = where if threads is None else f"{where}, {words.counted(threads, 'thread')}"
-    points = _timed(report, group)
-    absent = _absent(report, points, _no_latency)
-    return _chart(f"Accuracy and latency: {how}", "latency p50, ms", points, look, absent)
-
-
-def _absent(report: Report, points: list[Point], reason: Callable[[Report, Artifact], str]) -> str:
+def _absent(gaps: list[tuple[str, str]]) -> str:
     """Which artifacts are not in a chart, and why."""
-    here = {id(point.artifact) for point in points}
+    return f"Not drawn: {_listed(gaps)}." if gaps else "Every artifact is drawn."
+
+
+def _listed(gaps: list[tuple[str, str]]) -> str:
     why: dict[str, list[str]] = {}
-    for artifact in report.artifacts:
-        if id(artifact) not in here:
-            told = reason(report, artifact) if _point(artifact, 0.0) else f"accuracy {table.why_missing(artifact)}"
-            why.setdefault(told, []).append(words.plain(artifact.name))
-    parts = "; ".join(f"{words.listed(names)} ({told})" for told, names in why.items())
-    return f"Not drawn: {parts}." if parts else "Every artifact is drawn."
+    for name, reason in gaps:
+        why.setdefault(reason, []).append(name)
+    return "; ".join(f"{words.listed(names)} ({told})" for told, names in why.items())
 
 
-def _no_size(report: Report, artifact: Artifact) -> str:
-    return f"size {table.why_missing(artifact)}"
+def _no_size(artifact: Artifact) -> str:
+    return f"size {table.why_missing(artifact)}" if _point(artifact, 0.0) else f"accuracy {table.why_missing(artifact)}"
 
 
-def _no_latency(report: Report, artifact: Artifact) -> str:
-    found = table.latencies(report, artifact)
-    if any(latency.p50_ms is not None for latency in found):
-        return "its latency was measured under other conditions"
-    reason = next((latency.reason for latency in found), table.NO_LATENCY)
-    return f"latency {words.missing(reason)}"
+def _no_latency(one: Candidate) -> str:
+    if not _point(one.artifact, 0.0):
+        return f"accuracy {table.why_missing(one.artifact)}"
+    return "p90 " + words.missing("no single runs are told") if one.measured else f"latency {words.missing(one.latency.reason)}"
 
 
-def _chart(title: str, x: str, points: list[Point], look: Look, caption: str) -> Chart:
+def _not_here(report: Report, artifact: Artifact) -> str:
+    if not _point(artifact, 0.0):
+        return f"accuracy {table.why_missing(artifact)}"
+    elsewhere = any(places.belongs(x, artifact) and x.p50_ms is not None for x in report.latencies)
+    return "its latency was measured under other conditions" if elsewhere else f"latency {words.missing(table.NO_LATENCY)}"
+
+
+def _chart(title: str, x: str, points: list[Point], look: Look, caption: str, best: Sequence[Point] = ()) -> Chart:
     figure, axes = charts.empty(x, "Top-1, %")
     references = _references(points)
     for reference in references:
         axes.axhline(reference, color=svg.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    for point in points:
-        _draw(axes, point, look)
     axes.set_xlim(0, 1.12 * max(point.x for point in points) or 1)
     axes.set_ylim(*look.span)
+    _front(axes, best)
+    for point in points:
+        _draw(axes, point, look)
     _name(figure, axes, points, look, references)
     said = "; ".join(f"{point.name} {words.percent(point.y / 100)} at {point.x:.3g}" for point in points)
-    return Chart(title, svg.themed(figure, title), f"{title}. Top-1 against {x}: {said}", caption)
+    on = f". Pareto front: {words.listed(point.name for point in best)}" if best else ""
+    return Chart(title, svg.themed(figure, title), f"{title}. Top-1 against {x}: {said}{on}", caption)
+
+
+def _front(axes: Axes, best: Sequence[Point]) -> None:
+    """As steps: between two of them the one on the left is what can be had."""
+    if best:
+        ends = [*best, replace(best[-1], x=axes.get_xlim()[1])]
+        line = [point.x for point in ends], [point.y for point in ends]
+        axes.plot(*line, drawstyle="steps-post", color=svg.INK, linewidth=1.4, zorder=1.5)
 
 
 def _references(points: list[Point]) -> list[float]:

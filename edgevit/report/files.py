@@ -6,11 +6,13 @@ import dataclasses
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgevit import record
 from edgevit.errors import from_os_error
-from edgevit.types import Artifact, Checkpoint, Gallery, Latency, Report, TrainConfig
+from edgevit.types import Artifact, Checkpoint, Conditions, Gallery, Latency, Launch, Moment, Report, TrainConfig
+
+T = TypeVar("T", Latency, Launch, Conditions)
 
 JSON, MARKDOWN, HTML = "report.json", "report.md", "report.html"
 ABSOLUTE = re.compile(r"(?:(?<=\s)|^)/(?:[^/;]*/)*(?=[^/;])")
@@ -89,7 +91,31 @@ def _portable_latency(latency: Latency, artifacts: tuple[Artifact, ...]) -> Late
     """One whose folder is no artifact's keeps its last part, by which a report can still say what it does not fit."""
     path = Path(latency.artifact)
     names = (artifact.name for artifact in artifacts if artifact.folder == path)
-    return dataclasses.replace(latency, artifact=next(names, path.name))
+    launches, moments = tuple(map(_finite_launch, latency.launches)), tuple(filter(None, map(_finite_moment, latency.sustained)))
+    return _numbers(dataclasses.replace(latency, artifact=next(names, path.name), launches=launches, sustained=moments))
+
+
+def _finite_launch(launch: Launch) -> Launch:
+    times = tuple(time for time in launch.times_ms if math.isfinite(time))
+    before, after = (_finite_conditions(found) for found in (launch.before, launch.after))
+    return _numbers(dataclasses.replace(launch, times_ms=times, before=before, after=after))
+
+
+def _finite_moment(moment: Moment) -> Moment | None:
+    conditions = _finite_conditions(moment.conditions)
+    return dataclasses.replace(moment, conditions=conditions) if conditions and math.isfinite(moment.p50_ms) else None
+
+
+def _finite_conditions(found: Conditions | None) -> Conditions | None:
+    return _numbers(found) if found and math.isfinite(found.seconds) else None
+
+
+def _numbers(told: T) -> T:
+    """A device may tell anything: a figure that is no number is one that it does not tell."""
+    odd: dict[str, Any] = {
+        f.name: None for f in dataclasses.fields(told) if isinstance(x := getattr(told, f.name), float) and not math.isfinite(x)
+    }
+    return dataclasses.replace(told, **odd)
 
 
 def _finite(figures: dict[str, float]) -> dict[str, float]:

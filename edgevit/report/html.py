@@ -7,7 +7,7 @@ import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from edgevit.report import accuracy, curves
+from edgevit.report import absent, accuracy, curves, delegation, measured, memory, spread, sustained
 from edgevit.report.page import Page
 from edgevit.types import Report
 
@@ -27,6 +27,12 @@ def render(page: Page, report: Report) -> str:
         policy=policy(style),
         accuracy=accuracy.draw(report),
         curves=curves.draw(report),
+        spread=spread.draw(report),
+        sustained=sustained.draw(report),
+        memory=memory.draw(report),
+        no_sustained=absent.no_sustained(report),
+        measured_head=measured.HEAD,
+        delegation_head=delegation.HEAD,
     )
 
 

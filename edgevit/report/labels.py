@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 FONT = 10.5
-LINE, CHARACTER = 13.0, 6.1
+LINE, CHARACTER = 13.0, 6.6
 """Points that a line takes upwards and a character sideways: generous, since the reader's font is not known."""
 STEPS = (0.0, LINE, -LINE, 2 * LINE, -2 * LINE, 3 * LINE, -3 * LINE, 4 * LINE, -4 * LINE)
 GAPS = (9.0, 20.0, 32.0)
@@ -56,27 +57,40 @@ class Spot:
         """Whether a line must lead from the name to its point."""
         return bool(self.dy) or abs(self.dx) > GAPS[0]
 
+    def crossed(self, mark: Mark, taken: list[Box]) -> int:
+        """How many of `taken` lie on the level way from the mark to its name; none where that is higher or lower."""
+        if self.dy:
+            return 0
+        start, near = mark.x + math.copysign(7, self.dx), mark.x + self.dx
+        way = Box(min(start, near), mark.y - 1, max(start, near), mark.y + 1)
+        return sum(map(way.overlaps, taken))
+
     def box(self, mark: Mark) -> Box:
         near = mark.x + self.dx
-        far = near + CHARACTER * len(mark.text) * (1 if self.dx > 0 else -1)
+        far = near + CHARACTER * (len(mark.text) + 1) * (1 if self.dx > 0 else -1)
         middle = mark.y + self.dy
         return Box(min(near, far), middle - LINE / 2, max(near, far), middle + LINE / 2)
 
 
 def place(marks: list[Mark], frame: Box, lines: list[Box]) -> list[Spot]:
-    """A spot for each mark, inside `frame` and off `lines`: the nearest free one, or the nearest where none is free."""
-    taken = [*lines, *(box for mark in marks for box in mark.boxes())]
+    """A spot for each mark, inside `frame`: the nearest free one, off `lines`, or that which covers least where none is free."""
+    taken = [box for mark in marks for box in mark.boxes()]
     spots: dict[int, Spot] = {}
     for index in sorted(range(len(marks)), key=lambda i: (-marks[i].y, marks[i].x)):
-        spots[index] = _nearest(marks[index], taken, frame)
-        taken.append(spots[index].box(marks[index]))
+        names = [spot.box(marks[other]) for other, spot in spots.items()]
+        spots[index] = _best(marks[index], names, taken, lines, frame)
     return [spots[index] for index in range(len(marks))]
 
 
-def _nearest(mark: Mark, taken: list[Box], frame: Box) -> Spot:
+def _best(mark: Mark, names: list[Box], taken: list[Box], lines: list[Box], frame: Box) -> Spot:
+    """Two names one on the other cannot be read, and one behind another's mark is taken for its own; a line can be borne."""
+
+    def covered(spot: Spot) -> tuple[int, int]:
+        box = spot.box(mark)
+        return sum(map(box.overlaps, names)) + spot.crossed(mark, taken), sum(map(box.overlaps, [*taken, *lines]))
+
     inside = [spot for spot in _spots() if spot.box(mark).inside(frame)]
-    free = (spot for spot in inside if not any(spot.box(mark).overlaps(box) for box in taken))
-    return next(free, inside[0] if inside else Spot(GAPS[0], 0))
+    return min(inside, key=covered, default=Spot(GAPS[0], 0))
 
 
 def _spots() -> Iterator[Spot]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from edgevit.report import delegation, measured
+from edgevit.report.absent import Absent
+from edgevit.report.delegation import Cost
 from edgevit.report.evaluation import Evaluation, Fact, Ranking
+from edgevit.report.measured import Measured
 from edgevit.report.page import File, Page
 from edgevit.report.runtimes import Line, Matrix
 from edgevit.report.samples import Answer, Shown
@@ -27,18 +31,63 @@ def escape(text: str) -> str:
 
 def _lines(page: Page) -> Iterator[str]:
     yield from (f"# {escape(page.title)}", "", escape(page.made), "")
+    yield from ("## Ship this, because", "", *_ship(page))
+    yield from ("## Do they answer as the checkpoint does", "")
     yield from (f"{MARKS[page.verdict.tone]} **{escape(page.verdict.headline)}.**", "")
     yield from _list((*page.verdict.details, *page.notices))
-    yield from ("## Checkpoint", "", *_facts(page.checkpoint))
     yield from ("## Artifacts", "", *_artifacts(page.rows))
+    yield from ("## Measured, device by device", "", *_measured(page.measured))
+    yield from ("## Delegation and its cost", "", *_delegation(page.delegation))
     yield from _runtimes(page.runtimes)
+    yield from ("## Checkpoint", "", *_facts(page.checkpoint))
+    yield from ("## Sample images", "", *_samples(page.samples))
     yield from ("## Evaluation of the checkpoint", "", *_evaluation(page.evaluation), *_gallery(page.evaluated))
     yield from ("## Inside the model", "", *_gallery(page.inside))
-    yield from ("## Sample images", "", *_samples(page.samples))
-    yield from ("## Files", "", *_files(page))
+    yield from ("## What was not measured, and why", "", *_absent(page.absent))
     yield from ("## How it was measured", "", *_list(page.notes))
-    yield from ("## Machine and versions", "", f"Machine: {escape(page.machine)}", "", *_facts(page.versions))
-    yield from ("## Repeat it", "", *_code(page.command))
+    yield from ("## Files", "", *_files(page))
+    yield from ("## Repeat it", "", *_code(page.command), "", *_repeat(page))
+
+
+def _ship(page: Page) -> Iterator[str]:
+    """Where nothing can be recommended, no mark of a failure: what failed stands below."""
+    for answer in page.ship:
+        yield from (f"### {escape(answer.place)}", "") if answer.place else ()
+        yield from (f"{MARKS['good' if answer.found else 'idle']} **{escape(answer.headline)}.**", "")
+        yield from _list(answer.reasons)
+        yield from ("Why not the others:", "", *_list(answer.others)) if answer.others else ()
+
+
+def _measured(found: tuple[Measured, ...]) -> Iterator[str]:
+    if not found:
+        yield from ("Nothing was measured: the reasons stand below.", "")
+    for one in found:
+        yield from (f"### {escape(one.place)}", "")
+        yield from _table(measured.HEAD, [tuple(map(escape, row)) for row in one.rows])
+        yield from _list(one.notes)
+
+
+def _delegation(found: tuple[Cost, ...]) -> Iterator[str]:
+    if not found:
+        yield from ("Not counted: nothing was exported.", "")
+    for one in found:
+        yield from (f"- **{escape(one.artifact)}**: {escape(one.taken)}. Time by operator: {escape(one.said)}.", "")
+        if one.rows:
+            yield from _table(delegation.HEAD, [tuple(map(escape, row)) for row in one.rows])
+
+
+def _absent(found: tuple[Absent, ...]) -> Iterator[str]:
+    if not found:
+        yield from ("Everything was measured.", "")
+        return
+    yield from _table(("What", "Of", "Why"), [(escape(one.what), escape(one.whose), escape(one.why)) for one in found])
+
+
+def _repeat(page: Page) -> Iterator[str]:
+    yield from ("### Rules of the bench", "", *(_facts(page.rules) if page.rules else ("Not recorded.", "")))
+    for device in page.devices:
+        yield from (f"### {escape(device.place)}", "", *_facts(device.facts))
+    yield from ("### Machine and versions", "", f"Machine: {escape(page.machine)}", "", *_facts(page.versions))
 
 
 def _list(items: Iterable[str]) -> Iterator[str]:

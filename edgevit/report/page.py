@@ -5,7 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgevit.interval import wilson
-from edgevit.report import evaluation, pictures, runtimes, samples, table, verdict, words
+from edgevit.report import (
+    absent,
+    delegation,
+    evaluation,
+    measured,
+    pictures,
+    places,
+    repeat,
+    runtimes,
+    samples,
+    ship,
+    table,
+    verdict,
+    words,
+)
 from edgevit.report.evaluation import Fact
 from edgevit.types import Artifact, Checkpoint, Gallery, Preprocess, Report, TrainConfig, ViTConfig
 
@@ -26,16 +40,22 @@ class File:
 class Page:
     title: str
     made: str
+    ship: tuple[ship.Answer, ...]
     verdict: verdict.Verdict
     notices: tuple[str, ...]
     checkpoint: tuple[Fact, ...]
     rows: tuple[table.Row, ...]
+    measured: tuple[measured.Measured, ...]
+    delegation: tuple[delegation.Cost, ...]
     runtimes: runtimes.Matrix | None
     evaluation: evaluation.Evaluation | None
     evaluated: Gallery
     inside: Gallery
     samples: tuple[samples.Shown, ...]
+    absent: tuple[absent.Absent, ...]
     files: tuple[File, ...]
+    rules: tuple[Fact, ...]
+    devices: tuple[repeat.Device, ...]
     machine: str
     versions: tuple[Fact, ...]
     weights_sha256: str
@@ -47,16 +67,22 @@ def build(report: Report) -> Page:
     return Page(
         title=words.plain(report.title),
         made=words.plain(report.made),
+        ship=ship.build(report),
         verdict=verdict.build(report),
         notices=_notices(report),
         checkpoint=_checkpoint(report),
         rows=table.rows(report),
+        measured=measured.build(report),
+        delegation=delegation.build(report),
         runtimes=runtimes.build(report),
         evaluation=evaluation.build(report.evaluation) if report.evaluation else None,
         evaluated=pictures.build(report.evaluated),
         inside=pictures.build(report.inside),
         samples=samples.build(report.samples),
+        absent=absent.build(report),
         files=tuple(_file(artifact) for artifact in report.artifacts),
+        rules=repeat.rules(report),
+        devices=repeat.devices(report),
         machine=words.plain(report.machine) or "not recorded",
         versions=_versions(report),
         weights_sha256=words.plain(report.checkpoint.weights_sha256) or "not recorded",
@@ -67,7 +93,7 @@ def build(report: Report) -> Page:
 
 def _notices(report: Report) -> tuple[str, ...]:
     """A figure that fits nowhere, or in two places, is named: leaving it out in silence would be a lie."""
-    lost = [x for x in report.latencies if not any(table.belongs(x, artifact) for artifact in report.artifacts)]
+    lost = [x for x in report.latencies if not any(places.belongs(x, artifact) for artifact in report.artifacts)]
     strays = [f"a latency of {words.plain(x.artifact)} belongs to no artifact of this report" for x in lost]
     names = [words.plain(artifact.name) for artifact in report.artifacts]
     twins = [name for name in dict.fromkeys(names) if names.count(name) > 1]
@@ -213,5 +239,11 @@ NOTES = (
     "operations in place of the target's runtime. For a Core ML file this is not Core ML: no Apple software ran.",
     "Latency is the time for one image after warm-up: half of the timed runs took p50 at most, 90 % took p90 at most, "
     "99 % took p99 at most.",
+    "A process that is started again is up to some per cent faster or slower all its life. So every artifact is launched "
+    "several times, in turn with the others, and the interval of p50 is that of its medians from launch to launch. Where the "
+    "intervals of two meet, nobody can tell which is faster, and the report does not say it.",
+    "What is recommended is the artifact with the lowest p50 of those whose answers are right; of several that cannot be told "
+    "from it, the smallest file, then the most accurate. The Pareto front holds those that no other beats in p90 or top-1 "
+    "without losing in the other.",
     "Same integers: whether the exported file holds the very integers that quantization made, weight by weight.",
 )

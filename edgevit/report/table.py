@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edgevit.interval import wilson
-from edgevit.report import verdict, words
+from edgevit.report import places, verdict, words
+from edgevit.report.places import Place
 from edgevit.types import Artifact, Latency, Report
 
 
@@ -48,17 +49,9 @@ class Row:
 
 
 def rows(report: Report) -> tuple[Row, ...]:
-    return tuple(_row(artifact, latencies(report, artifact), report.machine) for artifact in report.artifacts)
-
-
-def latencies(report: Report, artifact: Artifact) -> tuple[Latency, ...]:
-    """What was measured of `artifact`: once for each machine and number of threads, or not at all."""
-    return tuple(latency for latency in report.latencies if belongs(latency, artifact))
-
-
-def belongs(latency: Latency, artifact: Artifact) -> bool:
-    """A latency of a report names its artifact as `Artifact.name` does: `files.portable` sees to it."""
-    return latency.artifact == artifact.name
+    """`Cell`s of latency hold one for each host, device and unit."""
+    there = places.places(report)
+    return tuple(_row(artifact, there, report.machine) for artifact in report.artifacts)
 
 
 def why_missing(artifact: Artifact) -> str:
@@ -75,23 +68,16 @@ def place(where: str) -> str:
     return known.get(where, words.plain(where))
 
 
-def latency_place(latency: Latency, machine: str) -> str:
-    """Where a latency was measured; a host other than `machine` is named, since it is not "this machine"."""
-    elsewhere = latency.machine if latency.machine != machine or latency.where != "host" else ""
-    label = "host" if latency.where == "host" and elsewhere else place(latency.where)
-    return f"{label}: {words.plain(elsewhere)}" if elsewhere else label
-
-
 def _named_host(artifact: Artifact, machine: str) -> Artifact:
     """The artifact; a host that is not the report's own `machine`, which is what a reader takes it for, is named."""
     elsewhere = artifact.where == "host" and artifact.machine not in ("", machine)
     return replace(artifact, where=f"host: {artifact.machine}") if elsewhere else artifact
 
 
-def _row(artifact: Artifact, measured: tuple[Latency, ...], machine: str) -> Row:
+def _row(artifact: Artifact, there: tuple[Place, ...], machine: str) -> Row:
     artifact = _named_host(artifact, machine)
     cells = [Cell(column, fill(artifact)) for column, fill in COLUMNS.items()]
-    cells.append(Cell(LATENCY, _latency(artifact, measured, machine)))
+    cells.append(Cell(LATENCY, _latency(artifact, there)))
     return Row(
         name=words.plain(artifact.name),
         target=words.plain(artifact.target),
@@ -158,7 +144,7 @@ def _computed(artifact: Artifact) -> tuple[Line, ...]:
     return (Line(place(artifact.where), "label"), *((Line(runtime, "small"),) if runtime else ()))
 
 
-def _delegation(artifact: Artifact) -> tuple[Line, ...]:
+def delegation(artifact: Artifact) -> tuple[Line, ...]:
     found = artifact.delegation
     if found.inside is None or found.outside is None:
         stopped = artifact.outcome in verdict.NOTHING_MADE and not found.reason
@@ -184,22 +170,22 @@ def _why(reason: str) -> str:
     return words.plain(reason) or "no reason was recorded"
 
 
-def _latency(artifact: Artifact, measured: tuple[Latency, ...], machine: str) -> tuple[Line, ...]:
-    if not measured:
-        stopped = artifact.outcome in verdict.STOPPED_AT
-        return _none(artifact) if stopped else (Line(words.missing(NO_LATENCY), "missing"),)
-    return tuple(line for latency in measured for line in _one_latency(latency, machine))
+def _latency(artifact: Artifact, there: tuple[Place, ...]) -> tuple[Line, ...]:
+    lines = [line for place in there for latency in places.of(place, artifact) for line in _one_latency(latency, place)]
+    if lines:
+        return tuple(lines)
+    stopped = artifact.outcome in verdict.STOPPED_AT
+    return _none(artifact) if stopped else (Line(words.missing(NO_LATENCY), "missing"),)
 
 
-def _one_latency(latency: Latency, machine: str) -> tuple[Line, ...]:
+def _one_latency(latency: Latency, place: Place) -> tuple[Line, ...]:
     if latency.p50_ms is None:
-        return (Line(words.missing(latency.reason), "missing"),)
-    threads = "threads as the runtime chose" if latency.threads is None else words.counted(latency.threads, "thread")
+        asked = () if place.kind == "host" else (Line(f"{place.name}, {places.UNITS[latency.unit]}", "label"),)
+        return (Line(words.missing(latency.reason), "missing"), *asked)
     return (
         Line(words.milliseconds((latency.p50_ms, latency.p90_ms, latency.p99_ms))),
-        Line(latency_place(latency, machine), "label"),
-        Line(f"{threads}, {words.counted(latency.runs, 'run')}", "figure"),
-        Line(f"after {latency.warmup:,} untimed", "figure"),
+        Line(f"{place.name}, {places.UNITS[latency.unit]}", "label"),
+        Line(f"{places.counted_threads(latency.threads)}, {words.counted(latency.runs, 'run')}", "figure"),
     )
 
 
@@ -212,7 +198,7 @@ COLUMNS: dict[str, Callable[[Artifact], tuple[Line, ...]]] = {
     "Agreement": _agreement,
     "Relative error": _relative_error,
     "Accuracy computed by": _computed,
-    "Delegation": _delegation,
+    "Delegation": delegation,
     "Same integers": _integers,
 }
 """Each column but the last, and the function that fills it."""

@@ -39,7 +39,7 @@ def tone(artifact: Artifact) -> str:
 def build(report: Report) -> Verdict:
     failed = [a for a in report.artifacts if tone(a) == "bad"]
     idle = [a for a in report.artifacts if tone(a) == "idle"]
-    strangers = _strangers(report)
+    strangers = [a for a in report.artifacts if stranger(report, a)]
     agreeing = [a for a in report.artifacts if tone(a) == "good" and a not in strangers]
     foreign = [f"{words.plain(a.name)} was made from another checkpoint" for a in strangers]
     details = (*map(_what_happened, failed), *foreign, *map(_what_happened, idle), *_evaluated(agreeing))
@@ -83,10 +83,10 @@ def _what_happened(artifact: Artifact) -> str:
     return f"{words.plain(artifact.name)}: {artifact.outcome.value}, {why or 'no reason was recorded'}"
 
 
-def _strangers(report: Report) -> list[Artifact]:
-    """Artifacts whose record names other weights than the report's checkpoint has."""
+def stranger(report: Report, artifact: Artifact) -> bool:
+    """Whether its record names other weights than the report's checkpoint has."""
     known = report.checkpoint.weights_sha256
-    return [a for a in report.artifacts if a.checkpoint_sha256 and known and a.checkpoint_sha256 != known]
+    return bool(artifact.checkpoint_sha256 and known and artifact.checkpoint_sha256 != known)
 
 
 def _evaluated(agreeing: list[Artifact]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from edgevit.types.accuracy import Paired
 from edgevit.types.deploy import Artifact, Outcome
@@ -294,8 +294,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything the reader of a report sees; `report.json` is this record."""
+    """Everything the reader of a report sees; `report.json` is this record.
 
+    The number in `schema` grows when a field goes or changes its meaning, not when one is added.
+    """
+
+    schema: Literal["edgevit-report/1"] = field(default="edgevit-report/1", kw_only=True)
     title: str
     made: str
     machine: str
@@ -316,3 +320,5 @@ class Report:
     devices: tuple[DeviceFacts, ...] = ()
     """Those that the latencies were measured on."""
     rules: BenchRules | None = None
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    """Those that artifacts keep, by the artifact's name."""

@@ -1,27 +1,42 @@
-"""One report of six artifacts that has passes, a failure, a skip, an evaluator and a hostile label."""
+"""One report of six artifacts that has passes, a failure, a skip, an evaluator and a hostile label; and the same, benched."""
 
 from __future__ import annotations
 
 import base64
+import random
+import statistics
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgevit import report as reports
+from edgevit.ranking import interval
+from edgevit.report import html, page
 from edgevit.types import (
     Artifact,
+    BenchRules,
     Checkpoint,
+    CheckResult,
+    Conditions,
     Delegation,
+    DeviceFacts,
     Latency,
+    Launch,
+    Moment,
+    OperatorTime,
     Outcome,
+    Paired,
     Preprocess,
+    Profile,
     Report,
     Sample,
     Tolerance,
     TrainConfig,
+    Unit,
     ViTConfig,
 )
 
@@ -113,7 +128,7 @@ def _samples() -> tuple[Sample, ...]:
     return same, split, Sample(_picture(), HOSTILE, dict.fromkeys(models, "cat"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def report() -> Report:
     return Report(
         title="Pets on a phone",
@@ -135,13 +150,102 @@ def all_pass(report: Report) -> Report:
     return replace(report, artifacts=tuple(a for a in report.artifacts if a.outcome is Outcome.PASS))
 
 
-@pytest.fixture
-def written(report: Report, tmp_path: Path) -> Path:
-    """The folder of the three files."""
-    reports.write(report, tmp_path / "report")
-    return tmp_path / "report"
+@pytest.fixture(scope="session")
+def written(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the three files, to look at."""
+    folder = tmp_path_factory.mktemp("written") / "report"
+    reports.write(report, folder)
+    return folder
 
 
 @pytest.fixture
 def hostile() -> str:
     return HOSTILE
+
+
+PHONE, BOARD = "adb:R5CT", "ssh://pi@board"
+LOCAL = DeviceFacts("local", "Somebody's laptop", "Linux 6.8", "x86_64", 8, 16_000_000_000, {"executorch": "1.4.1"})
+FACTS = DeviceFacts(PHONE, "Some phone 9", "Android 15", "arm64-v8a", 8, 8_000_000_000, {"benchmark_model": "2.19"})
+GONE = DeviceFacts(BOARD, "A board", reason="it did not answer", hint="is it switched on?")
+RIGHT = CheckResult(Outcome.PASS, "", 0.97, 0.98, 0.99, 100, where="device")
+PAIRED = Paired(5, 3, 0.73, -0.0089, 0.0049, 0.006)
+
+
+def _launch(centre: float, number: int, runs: int = 20) -> Launch:
+    """Runs around `centre` ms with a tail, the same each time; a launch is up to 2 % off."""
+    draw = random.Random(f"{centre} {number}")
+    off = centre * (1 + 0.02 * draw.uniform(-1, 1))
+    times = tuple(off * (1 + abs(draw.gauss(0, 0.02)) + (draw.random() > 0.97) * 0.5) for _ in range(runs))
+    before = Conditions(10.0 * number, 2400.0, "schedutil", 34.0 + number, 0.01)
+    after = Conditions(10.0 * number + 5, 2300.0 - 10 * number, "schedutil", 35.0 + number, 0.02)
+    figures = {"cold_ms": 41.0, "warm_ms": 12.0, "first_ms": 2 * off, "dropped": True, "threads": 4}
+    memory = {"peak_bytes": 31_000_000 + int(1e6 * centre), "before_bytes": 24_000_000}
+    told = {
+        "times_ms": times,
+        "centre_ms": statistics.median(times),
+        "runs": runs,
+        "warmup": 10,
+        "before": before,
+        "after": after,
+    }
+    return Launch(**{**told, **figures, **memory})  # type: ignore[arg-type]
+
+
+def _timed(artifact: str, centre: float, launches: int = 6, runs: int = 20, **other: object) -> Latency:
+    """With the interval that its launches have."""
+    made = tuple(_launch(centre, number, runs) for number in range(launches))
+    times = sorted(time for one in made for time in one.times_ms)
+    p50, p90, p99 = (times[min(len(times) - 1, int(share * len(times)))] for share in (0.5, 0.9, 0.99))
+    low, high = interval([one.centre_ms or 0.0 for one in made]) or (None, None)
+    figures = {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "low_ms": low, "high_ms": high}
+    told = {"runs": len(times), "warmup": 10, "threads": 4, "launches": made, "device": PHONE, "where": "device"}
+    return Latency(artifact=artifact, **{**figures, **told, **other})  # type: ignore[arg-type]
+
+
+def _sustained(start: float) -> tuple[Moment, ...]:
+    return tuple(
+        Moment(300, start * (1 + 0.5 * (t > 60)), Conditions(500.0 + t, 2400.0 - 4 * t, "schedutil", 35.0 + t / 10))
+        for t in range(0, 180, 10)
+    )
+
+
+@pytest.fixture(scope="session")
+def benched(report: Report) -> Report:
+    """`report` with what two devices and the host gave in place of its latencies, and one artifact's kept profile."""
+    phone = (
+        _timed("executorch-fp32", 20.0, answers=RIGHT, sustained=_sustained(20.0)),
+        _timed("executorch-int8", 9.0, answers=RIGHT, sustained=_sustained(9.0)),
+        _timed("litert-int8", 12.0, unanswered="no images were asked for"),
+        _timed("litert-int8", 6.0, unit=Unit.GPU, threads=None, answers=RIGHT),
+        Latency("executorch-int8", "none", device=PHONE, unit=Unit.GPU, reason="the file has no GPU delegate"),
+        _timed("litert-int4", 4.0, answers=replace(RIGHT, outcome=Outcome.WRONG_ANSWERS, reason="9 of 100 differ")),
+        Latency("coreml-int8", "none", device=PHONE, reason="Core ML does not run on Android"),
+    )
+    host = tuple(
+        _timed(name, centre, device="local", where="host", machine=report.machine)
+        for name, centre in (("executorch-fp32", 8.0), ("executorch-int8", 4.0), ("litert-int8", 4.02))
+    )
+    operators = (
+        OperatorTime("xnnpack delegate", 3, 7.5, True),
+        OperatorTime("native_layer_norm", 25, 1.0, False),
+    )
+    artifacts = tuple(replace(a, paired=PAIRED) if a.outcome is Outcome.PASS else a for a in report.artifacts)
+    return replace(
+        report,
+        artifacts=artifacts,
+        latencies=(*host, *phone),
+        devices=(LOCAL, FACTS, GONE),
+        rules=BenchRules(sustained=180.0, units=(Unit.CPU, Unit.GPU)),
+        profiles={"executorch-int8": Profile(9.0, 50, operators, traced=False)},
+    )
+
+
+@pytest.fixture(scope="session")
+def benched_page(benched: Report) -> str:
+    return html.render(page.build(benched), benched)
+
+
+@pytest.fixture
+def timed() -> Callable[..., Latency]:
+    """Makes a latency of an artifact around so many ms, with the interval that its launches have."""
+    return _timed

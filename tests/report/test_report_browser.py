@@ -53,7 +53,7 @@ def test_the_browser_shows_the_report_and_runs_nothing(written: Path, tmp_path: 
     document = dom(written / "report.html", tmp_path / "profile")
     text = shown(document)
     assert "1 of 6 artifacts failed: litert-int4 stopped at checking the answers; 4 agree with the checkpoint." in text
-    assert "8.12 / 8.62 / 10.1 ms this machine (host) 2 threads, 200 runs" in text
+    assert "8.12 / 8.62 / 10.1 ms this machine (host), CPU 2 threads, 200 runs" in text
     assert " ".join(hostile.split()) in text
     assert "<script" not in document
     assert "data-ran" not in document
@@ -72,7 +72,15 @@ def test_the_policy_stops_a_script_that_got_in(written: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("width", [320, 390, 800, 1160, 1280])
 def test_nothing_sticks_out_sideways(written: Path, tmp_path: Path, width: int) -> None:
-    page = (written / "report.html").read_text(encoding="utf-8")
+    fits((written / "report.html").read_text(encoding="utf-8"), tmp_path, width)
+
+
+@pytest.mark.parametrize("width", [320, 390, 980, 1280])
+def test_nor_does_a_bench_of_several_devices(benched_page: str, tmp_path: Path, width: int) -> None:
+    fits(benched_page, tmp_path, width)
+
+
+def fits(page: str, tmp_path: Path, width: int) -> None:
     around = tmp_path / "around.html"
     around.write_text(MEASURE.format(width=width, page=html.escape(page)), encoding="utf-8")
     found = re.search(r'data-width="(\d+)" data-needs="(\d+)" data-cut="([^"]*)"', dom(around, tmp_path / "profile"))

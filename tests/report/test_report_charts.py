@@ -15,7 +15,7 @@ from edgevit.types import Latency, Report
 
 def test_what_has_no_latency_is_only_in_the_chart_of_sizes(report: Report) -> None:
     timed, sized = accuracy.draw(report)
-    assert timed.title == "Accuracy and latency: this machine (host), 2 threads"
+    assert timed.title == "Accuracy and p90: this machine (host), 2 threads"
     assert "coreml-int8" not in timed.alt and "coreml-int8 97.0 % at 0.428" in sized.alt
     assert "coreml-int8 (latency not measured: Core ML does not run on Linux)" in timed.caption
     assert "coreml-int4 (accuracy not measured: skipped)" in timed.caption
@@ -24,7 +24,7 @@ def test_what_has_no_latency_is_only_in_the_chart_of_sizes(report: Report) -> No
 def test_host_and_device_have_charts_of_their_own(report: Report) -> None:
     phone = Latency("executorch-fp32", "device", 20.0, 21.0, 22.0, 50, 5, 1, "Some phone")
     titles = [chart.title for chart in accuracy.draw(replace(report, latencies=(*report.latencies, phone)))]
-    assert titles[1] == "Accuracy and latency: device: Some phone, 1 thread"
+    assert titles[1] == "Accuracy and p90: Some phone (device), 1 thread"
     assert len(titles) == 3
 
 
@@ -106,6 +106,23 @@ def test_no_name_covers_a_mark_or_another_name() -> None:
     for number, box in enumerate(boxes):
         assert box.inside(frame)
         assert not any(box.overlaps(other) for other in [*others, *boxes[:number], *boxes[number + 1 :]])
+
+
+def test_no_name_stands_behind_the_mark_of_another() -> None:
+    """Where it would be taken for that one's."""
+    marks = [labels.Mark(x, 50.0, 0.0, 100.0, text) for x, text in ((90.0, "executorch-int8"), (100.0, "tflite-int8"))]
+    spots = labels.place(marks, labels.Box(0, 0, 310, 100), [labels.Box(0, 42, 310, 44), labels.Box(0, 60, 310, 100)])
+    others = [box for mark in marks for box in mark.boxes()]
+    assert [spot.crossed(mark, others) for spot, mark in zip(spots, marks, strict=True)] == [0, 0]
+    assert labels.Spot(20, 0).crossed(marks[0], others) == 2 and labels.Spot(20, 13).crossed(marks[0], others) == 0
+
+
+def test_where_no_spot_is_free_names_still_do_not_cover_each_other() -> None:
+    """Intervals over all the height, as few images give them."""
+    marks = [labels.Mark(x, 50.0, 0.0, 100.0, "executorch-fp32") for x in (150.0, 165.0, 180.0)]
+    spots = labels.place(marks, labels.Box(0, 0, 300, 100), [])
+    first, second, third = (spot.box(mark) for spot, mark in zip(spots, marks, strict=True))
+    assert not (first.overlaps(second) or second.overlaps(third) or first.overlaps(third))
 
 
 def test_a_name_that_fits_nowhere_is_still_written() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import pytest
 
 from edgevit import record
 from edgevit import report as reports
-from edgevit.errors import BadInput
+from edgevit.errors import BadInput, DamagedFile
+from edgevit.jobs import report as job
 from edgevit.report import files
-from edgevit.types import Gallery, Picture, Report, TrainConfig
+from edgevit.types import Conditions, Gallery, Latency, Moment, OperatorTime, Picture, Profile, Report, TrainConfig
 
 
 def without_folders(report: Report) -> Report:
@@ -93,6 +95,30 @@ def test_a_loss_that_diverged_leaves_a_record_that_can_be_read(report: Report, t
     diverged = ({"epoch": 1.0, "loss": 2.0}, {"epoch": 2.0, "loss": float("nan")})
     reports.write(replace(report, curve=diverged), tmp_path)
     assert record.read(tmp_path / "report.json", Report).curve == ({"epoch": 1.0, "loss": 2.0}, {"epoch": 2.0})
+
+
+def test_what_a_device_tells_that_is_no_number_is_not_told(report: Report, timed: Callable[..., Latency], tmp_path: Path) -> None:
+    nan = float("nan")
+    found = timed("executorch-int8", 4.0)
+    first = replace(found.launches[0], times_ms=(4.0, nan, 5.0), joules=nan, before=Conditions(nan), after=Conditions(1.0, nan))
+    moments = (Moment(1, nan, Conditions(0.0)), Moment(1, 4.0, Conditions(nan)), Moment(1, 4.0, Conditions(1.0, celsius=nan)))
+    odd = replace(found, p99_ms=float("inf"), launches=(first, *found.launches[1:]), sustained=moments)
+    reports.write(replace(report, latencies=(odd,)), tmp_path)
+    (again,) = record.read(tmp_path / "report.json", Report).latencies
+    assert again.p99_ms is None and again.sustained == (Moment(1, 4.0, Conditions(1.0)),)
+    assert again.launches[0] == replace(first, times_ms=(4.0, 5.0), joules=None, before=None, after=Conditions(1.0))
+    assert "nan" not in (tmp_path / "report.md").read_text().lower().split()
+
+
+def test_a_kept_profile_is_read_and_a_damaged_one_is_refused(report: Report, tmp_path: Path) -> None:
+    kept = Profile(9.0, 50, (OperatorTime("conv", 1, 3.0, False),), True)
+    record.write(tmp_path / "profile.json", kept)
+    here = replace(report.artifacts[0], folder=tmp_path, files={"profile.json": "ab" * 32})
+    without = replace(report.artifacts[1], folder=tmp_path)
+    assert job._profiles([here, without]) == {"executorch-fp32": kept}
+    (tmp_path / "profile.json").write_text("[]")
+    with pytest.raises(DamagedFile, match="profile"):
+        job._profiles([here])
 
 
 def test_an_empty_report_still_writes(report: Report, tmp_path: Path) -> None:

@@ -27,9 +27,8 @@ def test_a_measured_artifact(report: Report) -> None:
     assert found["Same integers"] == ["yes"]
     assert found[table.LATENCY] == [
         "4.41 / 4.91 / 6.41 ms",
-        "this machine (host)",
+        "this machine (host), CPU",
         "2 threads, 200 runs",
-        "after 20 untimed",
     ]
 
 
@@ -50,14 +49,14 @@ def test_nodes_that_were_counted_without_the_back_end_say_so(report: Report) -> 
 def test_a_latency_of_another_host_is_not_this_machines(report: Report) -> None:
     elsewhere = replace(report.latencies[0], machine="A server")
     found = cells(replace(report, latencies=(elsewhere,)), 0)
-    assert found[table.LATENCY][1] == "host: A server"
+    assert found[table.LATENCY][1] == "A server (host), CPU"
 
 
 def test_host_and_device_stand_apart_in_one_cell(report: Report) -> None:
     phone = Latency("executorch-fp32", "device", 20.0, 21.0, 22.0, 50, 5, 1, "Some phone")
     found = cells(replace(report, latencies=(*report.latencies, phone)), 0)[table.LATENCY]
-    assert found[:2] == ["8.12 / 8.62 / 10.1 ms", "this machine (host)"]
-    assert found[4:6] == ["20.0 / 21.0 / 22.0 ms", "device: Some phone"]
+    assert found[:2] == ["8.12 / 8.62 / 10.1 ms", "this machine (host), CPU"]
+    assert found[3:5] == ["20.0 / 21.0 / 22.0 ms", "Some phone (device), CPU"]
 
 
 def test_what_was_skipped_says_so_once(report: Report) -> None:
