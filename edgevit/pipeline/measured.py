@@ -1,0 +1,114 @@
+"""Artifacts on the devices of a road: measured, or as they were measured before where nothing has changed since."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgevit import cache as caches
+from edgevit.cache import Cache
+from edgevit.errors import BadInput, EdgevitError
+from edgevit.pipeline import contents
+from edgevit.types import Artifact, Bench, DeviceFacts, Latency, Progress, Reused, RoadDevice
+from edgevit.versions import machine, sources, versions
+
+STAGE = "bench"
+
+
+def _benching() -> Any:
+    """The one seam to what measures: `bench(folders, device, rules, checkpoint, progress)`, and `facts(device)`."""
+    return importlib.import_module("edgevit.pipeline.benching")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was measured of one artifact on one device, and when."""
+
+    latencies: tuple[Latency, ...]
+    made: str
+
+
+def measured(
+    made: list[Artifact], device: RoadDevice, checkpoint: Path, cache: Cache | None, anew: bool, progress: Progress
+) -> tuple[Bench, list[Reused]]:
+    """Every artifact that has a file on one device, in the order of `made`, and what of it was not measured now.
+
+    A device that cannot be reached stops nobody: its figures are not measured, and say why.
+    """
+    whole = [artifact for artifact in made if artifact.file]
+    found = facts(device.name)
+    known = {} if anew or found is None or found.reason else _known(whole, device, found, cache)
+    left = [artifact for artifact in whole if artifact.name not in known]
+    blank = Bench(found or DeviceFacts(device.name), device.rules, ())
+    bench = _measured(left, device, checkpoint, progress) if left else blank
+    fresh = _by_artifact(left, bench)
+    if cache and found and not bench.device.reason:
+        for artifact in left:
+            _keep(cache, _key(artifact, device, found), fresh[artifact.name], bench.made)
+    every = {**{name: kept.latencies for name, kept in known.items()}, **fresh}
+    latencies = tuple(_here(one, artifact) for artifact in whole for one in every[artifact.name])
+    when = max((kept.made for kept in known.values()), default="")
+    bench = dataclasses.replace(bench, latencies=latencies, made=bench.made or when)
+    return bench, [Reused(f"{name} on {device.name}", kept.made) for name, kept in known.items()]
+
+
+def facts(device: str) -> DeviceFacts | None:
+    """What a device says of itself now; None where it cannot be asked, and nothing measured earlier is known to be of it."""
+    ask = getattr(_benching(), "facts", None)
+    if ask is not None:
+        try:
+            return ask(device)
+        except BadInput:
+            raise
+        except EdgevitError as error:
+            return DeviceFacts(device, reason=error.message, hint=error.hint)
+    return DeviceFacts(device, name=machine(), runtimes=versions()) if device == "local" else None
+
+
+def _measured(left: list[Artifact], device: RoadDevice, checkpoint: Path, progress: Progress) -> Bench:
+    try:
+        return _benching().bench([a.folder for a in left], device.name, device.rules, checkpoint, progress)
+    except BadInput:
+        raise
+    except EdgevitError as error:
+        nothing = tuple(Latency(str(a.folder), "none", reason=error.message, failed=True, device=device.name) for a in left)
+        return Bench(DeviceFacts(device.name, reason=error.message, hint=error.hint), device.rules, nothing)
+
+
+def _by_artifact(left: list[Artifact], bench: Bench) -> dict[str, tuple[Latency, ...]]:
+    """What a bench found, by the names of the artifacts; of one that it is silent about, that it was not measured."""
+    found = {a.name: tuple(x for x in bench.latencies if Path(x.artifact) == a.folder) for a in left}
+    reason = bench.device.reason or "the device offers nothing that runs it"
+    return {a.name: found[a.name] or (Latency(str(a.folder), "none", reason=reason, device=bench.device.spec),) for a in left}
+
+
+def _here(latency: Latency, artifact: Artifact) -> Latency:
+    """With the artifact where it lies now."""
+    return dataclasses.replace(latency, artifact=str(artifact.folder))
+
+
+def _key(artifact: Artifact, device: RoadDevice, found: DeviceFacts) -> str:
+    """The hash of all that a measurement depends on, and that can be told beforehand."""
+    identity = (artifact.sha256, artifact.identity, artifact.checkpoint_sha256, artifact.origin_sha256, artifact.data_sha256)
+    facts = dataclasses.replace(found, reason="", hint="")
+    here = {"sources": sources(), "versions": versions(*found.runtimes), "machine": machine()}
+    depends = {"artifact": identity, "name": artifact.name, "device": device.name, "facts": facts, "rules": device.rules}
+    return caches.key({"stage": STAGE, **depends, **here})
+
+
+def _known(whole: list[Artifact], device: RoadDevice, found: DeviceFacts, cache: Cache | None) -> dict[str, Kept]:
+    known = {}
+    for artifact in whole if cache else ():
+        assert cache
+        if kept := contents.taken(cache, _key(artifact, device, found), Kept):
+            known[artifact.name] = kept
+    return known
+
+
+def _keep(cache: Cache, name: str, latencies: tuple[Latency, ...], made: str) -> None:
+    """What broke is measured anew the next time; that a device does not run a model is kept."""
+    if not any(latency.failed for latency in latencies):
+        contents.keep(cache, name, STAGE, Kept(latencies, made))
