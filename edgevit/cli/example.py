@@ -20,7 +20,7 @@ recipes = ["fp32", "int8"]              # edgevit recipes lists them; or FILE.to
 # runtimes = ["task-library"]           # in which an artifact must be right too
 # calibrate = "flowers"                 # images that recipes may look at; default: those of the training
 # calibration_images = 256
-# allow_unmeasured = false              # true: what nothing here makes or runs breaks nothing
+# allow_unmeasured = false              # true: what nothing here can make, run or count breaks nothing
 
 # [data]                                # images that answers are compared on; default: those of the checkpoint
 # spec = "flowers"
@@ -31,7 +31,7 @@ recipes = ["fp32", "int8"]              # edgevit recipes lists them; or FILE.to
 size_mb = 25                            # millions of bytes
 drop = 1.0                              # points of top-1 below the checkpoint
 agreement = 0.97                        # at least: images with the checkpoint's answer, as a share of 1
-outside = 0                             # nodes outside the delegate
+outside = 0                             # nodes outside the delegate, besides its own call
 
 [limits.executorch-int8]                # of one artifact, TARGET-RECIPE; inf takes a limit back
 size_mb = 8

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import targets
 from edgevit.types import Artifact, Bench, CheckResult, Held, Latency, Limits, Outcome, Road, RoadDevice
 
 OF_FILE = ("size_mb", "drop", "agreement", "outside")
@@ -27,10 +28,13 @@ def held(road: Road, artifacts: Sequence[Artifact], benches: Sequence[Bench]) ->
 
 def _of_file(road: Road, artifact: Artifact) -> list[Held]:
     limits = road.limits.of(artifact.name)
-    allowed = road.allow_unmeasured and artifact.outcome in NOBODY_RAN
     figures = {name: figure(artifact, name) for name in OF_FILE}
-    reason = artifact.reason or artifact.delegation.reason or artifact.outcome.value
-    return [_beside(artifact.name, "", "", n, value, limits, allowed, reason) for n, value in figures.items() if _said(limits, n)]
+    reason = artifact.reason or artifact.delegation.reason or "the target counts none"
+    return [
+        _beside(artifact.name, "", "", n, x, limits, road.allow_unmeasured, reason)
+        for n, x in figures.items()
+        if _said(limits, n)
+    ]
 
 
 def _on_device(road: Road, artifact: Artifact, device: RoadDevice, bench: Bench) -> list[Held]:
@@ -68,11 +72,15 @@ def _beside(
 
 
 def figure(artifact: Artifact, name: str) -> float | None:
-    """A figure of an artifact by the name of its limit, in the limit's unit; None where it was not measured."""
+    """A figure of an artifact by the name of its limit, in the limit's unit; None where it was not measured.
+
+    Nodes outside are those besides the delegate's own call, which ExecuTorch counts among them.
+    """
     if name == "size_mb":
         return None if artifact.bytes is None else artifact.bytes / 1e6
     if name == "outside":
-        return None if artifact.delegation.outside is None else float(artifact.delegation.outside)
+        outside, calls = artifact.delegation.outside, targets.get(artifact.target).max_outside
+        return None if outside is None else float(max(0, outside - (calls or 0)))
     return _answered(artifact, name)
 
 
@@ -108,7 +116,7 @@ def why(latency: Latency, name: str) -> str:
 
 def viewed(artifact: Artifact, found: Sequence[Held]) -> Artifact:
     """The artifact as its limits leave it: OVER_BUDGET where it passed otherwise, with every broken limit as the reason."""
-    broken = [words(one) for one in found if one.artifact == artifact.name and one.holds is False]
+    broken = [said(one) for one in found if one.artifact == artifact.name and one.holds is False]
     if not broken or artifact.outcome is not Outcome.PASS:
         return artifact
     return dataclasses.replace(artifact, outcome=Outcome.OVER_BUDGET, reason="; ".join(broken))
@@ -124,11 +132,16 @@ SHOWN = {
 
 def words(one: Held) -> str:
     """ "executorch-int8 on ssh://pi: p90 31.2 ms, limit 30"."""
+    return f"{one.artifact}{' ' if one.device else ': '}{said(one)}"
+
+
+def said(one: Held) -> str:
+    """The same of an artifact that is named already."""
     name, unit = SHOWN[one.figure]
-    where = f" on {place(one.device, one.unit)}" if one.device else ""
+    where = f"on {place(one.device, one.unit)}: " if one.device else ""
     if one.value is None:
-        return f"{one.artifact}{where}: {name} not measured: {one.reason or 'nobody says why'}, limit {one.limit:g}"
-    return f"{one.artifact}{where}: {name} {shown(one)}{unit}, limit {one.limit:g}"
+        return f"{where}{name} not measured: {one.reason or 'nobody says why'}, limit {one.limit:g}"
+    return f"{where}{name} {shown(one)}{unit}, limit {one.limit:g}"
 
 
 def shown(one: Held) -> str:

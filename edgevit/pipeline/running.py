@@ -80,7 +80,8 @@ def _report(asked: Road, shown: tuple[Artifact, ...], benches: list[Bench], into
         report(list(shown), latencies, Path(scratch), asked.title, how.command, False, how.progress)
         if how.cache:
             how.cache.keep(key, Entry("report", now(), 0.0, 0, folder.hashes(Path(scratch))), Path(scratch))
-        shutil.copytree(scratch, into, dirs_exist_ok=True)
+        for file in Path(scratch).iterdir():
+            shutil.copyfile(file, into / file.name)
     return []
 
 
@@ -118,7 +119,7 @@ def _alone(out: Path, progress: Progress) -> Iterator[None]:
     if not out.is_dir():
         folder.refuse_existing(out, LOCK, force=False)
     out.mkdir(parents=True, exist_ok=True)
-    with (out / LOCK).open("w") as lock:
+    with (out / LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -16,7 +16,7 @@ class Limits:
     """What figures may be at the most, `agreement` at the least; None where nobody said.
 
     `size_mb` and `peak_mb` are millions of bytes, `drop` is in points of top-1 below the checkpoint's, `agreement` a share of 1,
-    `outside` counts nodes outside the delegate, `energy_mj` is for one image.
+    `outside` counts nodes outside the delegate besides its own call, `energy_mj` is for one image.
     """
 
     p50_ms: float | None = None
@@ -100,7 +100,7 @@ class Road:
     devices: tuple[RoadDevice, ...] = ()
     limits: Budgets = Budgets()
     allow_unmeasured: bool = False
-    """Whether artifacts that nothing here makes or runs are let go."""
+    """Whether artifacts that nothing here makes or runs are let go, and limits of what a target cannot tell of a file."""
     file: Path = Path()
 
 
