@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,7 +35,11 @@ def photos(images: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def export(checkpoint: Path, photos: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Export:
-    """The artifacts of a road to tflite: the names of those that were exported now, all of them, and what was reused."""
+    """The artifacts of a road to tflite: the names of those that were exported now, all of them, and what was reused.
+
+    No two exports leave the very same record.
+    """
+    clock = itertools.count(1.0)
 
     def run(outcome: Outcome = Outcome.PASS, kept: bool = True, **more: Any) -> tuple[list[str], list[Artifact], list[Reused]]:
         exported: list[str] = []
@@ -44,7 +49,9 @@ def export(checkpoint: Path, photos: Path, cache: Cache, monkeypatch: pytest.Mon
             for pair in wanted:
                 exported.append(pair.name)
                 whole = outcome not in (Outcome.SKIPPED, Outcome.CONVERT_FAILED)
-                artifact = Artifact("tflite", pair.quantization.name, outcome, file="model" if whole else None)
+                artifact = Artifact(
+                    "tflite", pair.quantization.name, outcome, file="model" if whole else None, seconds=next(clock)
+                )
                 if whole:
                     (out / pair.name).mkdir(parents=True, exist_ok=True)
                     (out / pair.name / "model").write_text(pair.name)
@@ -91,7 +98,7 @@ def test_an_artifact_that_was_changed_or_removed_is_made_again(export: Export, t
     (tmp_path / "artifacts" / "tflite-int8" / "model").write_text("other")
     assert export()[0] == ["tflite-int8"]
     shutil.rmtree(tmp_path / "artifacts" / "tflite-fp32")
-    assert export()[0] == ["tflite-fp32"]
+    assert export()[0] == ["tflite-fp32"] and export()[0] == []
 
 
 def test_other_images_make_all_anew(export: Export, photos: Path) -> None:

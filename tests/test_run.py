@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -177,17 +178,15 @@ def cache(tmp_path: Path) -> Cache:
 @pytest.fixture
 def benching(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """In place of the room that measures: what it was asked to, in `asked`; its `known` facts and its `fault` may be changed."""
-    room = SimpleNamespace(asked=[], known={"name": "pi 5", "runtimes": {"ai-edge-litert": "2.3"}}, fault=None, broken=())
+    room = SimpleNamespace(asked=[], known={"name": "pi 5", "runtimes": {"ai-edge-litert": "2.3"}}, fault=None, broken=(), ms=5.0)
 
     def bench(folders: list[Path], device: str, rules: BenchRules, checkpoint: Path | None, progress: Any) -> Bench:
         room.asked.append((device, [folder.name for folder in folders]))
         if room.fault:
             raise room.fault
-        latencies = tuple(
-            Latency(str(f), "none", reason="no", failed=True) if f.name in room.broken else Latency(str(f), "host", 5.0, 6.0, 7.0)
-            for f in folders
-        )
-        return Bench(DeviceFacts(device, **room.known), rules, latencies, made="2026-01-01T00:00:00+00:00")
+        fine, broke = Latency("", "host", room.ms, 11.0, 12.0), Latency("", "none", reason="no", failed=True)
+        found = [dataclasses.replace(broke if f.name in room.broken else fine, artifact=str(f)) for f in folders]
+        return Bench(DeviceFacts(device, **room.known), rules, tuple(found), made="2026-01-01T00:00:00+00:00")
 
     room.bench, room.facts = bench, lambda device: DeviceFacts(device, **room.known)
     monkeypatch.setattr(measured, "_benching", lambda: room)
@@ -247,6 +246,12 @@ def test_what_makes_all_be_measured_anew(
         device = dataclasses.replace(PI, name="ssh://other")
     measure(device=device, anew=what == "anew")
     assert [len(names) for _, names in benching.asked] == [2]
+
+
+def test_what_is_measured_anew_counts_from_then_on(measure: Measure, benching: SimpleNamespace) -> None:
+    measure()
+    benching.ms = 9.0
+    assert [measure(anew=anew)[0].latencies[0].p50_ms for anew in (False, True, False)] == [5.0, 9.0, 9.0]
 
 
 def test_what_broke_is_measured_again(measure: Measure, benching: SimpleNamespace) -> None:
@@ -385,6 +390,29 @@ def test_misuse_makes_nothing(go: Any, tmp_path: Path) -> None:
     assert "unknown key: size" in ran.stderr and "size_mb" in ran.stderr and not (tmp_path / "runs").exists()
     (tmp_path / "file").write_text("text")
     assert "not a folder" in go("--out", "file", code=2).stderr
+
+
+def test_a_second_run_in_the_same_folder_waits(tmp_path: Path) -> None:
+    said: list[str] = []
+    went: list[str] = []
+
+    def second() -> None:
+        with running._alone(tmp_path / "runs", lambda label, *_: waits(label)):
+            went.append("second")
+
+    waiting = threading.Event()
+
+    def waits(label: str) -> None:
+        said.append(label)
+        waiting.set()
+
+    with running._alone(tmp_path / "runs", silent):
+        other = threading.Thread(target=second)
+        other.start()
+        assert waiting.wait(30) and went == []
+        went.append("first")
+    other.join(30)
+    assert went == ["first", "second"] and said == [f"waiting for another run in {tmp_path / 'runs'}"]
 
 
 def test_no_run(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgevit.cli import console, example, road_figures
+from edgevit.cli import console, example, figures, road_figures
 from edgevit.cli.app import command
 from edgevit.cli.options import Jobs, Json, NoCache
 from edgevit.types import Diff, RunRecord
@@ -36,6 +36,8 @@ def run(
     from edgevit import pipeline
 
     asked = pipeline.read_road(file)
+    for target in pipeline.left_out(list(asked.targets)):
+        console.note(figures.left_out(target))
     cache = None if no_cache else caches.opened(console.note)
     with console.progress() as progress:
         how = pipeline.How(shlex.join(["edgevit", "run", str(file)]), cache, progress, console.note, force_bench, jobs)

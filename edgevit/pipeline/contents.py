@@ -89,7 +89,8 @@ def taken(cache: Cache, name: str, kind: type[T]) -> T | None:
 
 
 def keep(cache: Cache, name: str, stage: str, value: object) -> None:
-    """Keep a value without files."""
+    """Keep a value without files, in place of an older one: who measures anew wants the new figure."""
+    cache.forget(name)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as nothing:
         cache.keep(name, Entry(stage, record.builtins(value), 0.0, 0, {}), Path(nothing))
 

@@ -61,6 +61,8 @@ def _exported(
 ) -> list[Artifact]:
     if not left:
         return []
+    if lost := taught.lost(source, [pair.recipe for pair in left]):
+        how.say(lost)
     required, made = runtimes.required(asked.runtimes), []
     for artifact in export(source.folder, left, data, out, True, how.progress, how.jobs, how.cache, seen, required):
         how.say(f"{artifact.name}: {artifact.outcome.value}")
