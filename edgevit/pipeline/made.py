@@ -46,7 +46,7 @@ def artifacts(asked: Road, source: Checkpoint, out: Path, how: How) -> tuple[lis
     seen = calibrating.choose(source, asked.calibrate, asked.calibration_images, asked.on_bad_image)
     if asked.calibrate is None and asked.calibration_images == Calibration.IMAGES:
         seen = None  # as `export` chooses, and says where it cannot
-    keys = _keys(asked, wanted, source, data, seen, out, how)
+    keys = _keys(asked, source, data, seen, out, how)
     there = {pair.name: found for pair in wanted if (found := _there(keys(pair), out / pair.name, how))}
     left = [pair for pair in wanted if pair.name not in there]
     fresh = {artifact.name: artifact for artifact in _exported(asked, left, source, data, seen, out, how)}
@@ -73,9 +73,7 @@ def _exported(
 Keys = Callable[[Pair], str]
 
 
-def _keys(
-    asked: Road, wanted: list[Pair], source: Checkpoint, data: DataChoice, seen: Calibration | None, out: Path, how: How
-) -> Keys:
+def _keys(asked: Road, source: Checkpoint, data: DataChoice, seen: Calibration | None, out: Path, how: How) -> Keys:
     """For each artifact the hash of all that it depends on; empty where that is not known, as of images on the Hub."""
     hashes = Contents(how.cache)
     calibrated = seen or calibrating.choose(source, None, Calibration.IMAGES, asked.on_bad_image)

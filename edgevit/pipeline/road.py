@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,6 @@ IMPORT = {
 }  # fmt: skip
 NOT_SAID = ("start", "tried", "dev", "objective")
 """Fields of a TrainConfig that the table [train] has by another name, or not at all."""
-PATHS = ("data", "from", "teacher")
 
 
 def _training_kinds() -> dict[str, str]:
@@ -60,10 +60,10 @@ def read(path: Path) -> Road:
     for name in ("targets", "recipes"):
         if not said.get(name):
             raise BadInput(f"{path}: {name} is empty", f"edgevit {name} lists them, as {name} = {_example(name)}")
-    within = {"calibration_images": (1, 1e9)}
-    table.within(str(path), said, within)
+    table.within(str(path), said, {"calibration_images": (1, 1e9)})
     road = _road(path, said)
-    config = checkpoints.read(road.checkpoint).config if road.checkpoint else None
+    with _said_in(f"{path}: checkpoint"):
+        config = checkpoints.read(road.checkpoint).config if road.checkpoint else None
     with _said_in(path):
         made = wanted(road, config)
     certain = config is not None or road.keep_patches == (1.0,)
@@ -127,8 +127,8 @@ def _training(path: Path, said: Mapping[str, Any]) -> TrainConfig:
         raise BadInput(f"{place}: data is missing", "a path, hf:NAME, or digits")
     given = dict(said)
     given["data"] = _images(f"{place}: data", path.parent, said["data"])
-    for key in ("from", "teacher"):
-        if key in given:
+    for key in (key for key in ("from", "teacher") if key in given):
+        with _said_in(f"{place}: {key}"):
             given[key] = str(checkpoints.read(Path(_near(path.parent, given[key]))).folder)
     if str(given.get("quantize", "")).endswith(".toml"):
         given["quantize"] = _near(path.parent, given["quantize"])
@@ -197,15 +197,10 @@ def _require_names(road: Road, made: set[str] | None) -> None:
                 raise BadInput(f"{road.file}: {place}: {unknown.message}", unknown.hint)
 
 
-class _said_in:
+@contextlib.contextmanager
+def _said_in(place: object) -> Iterator[None]:
     """Say where the user said what turns out to be wrong."""
-
-    def __init__(self, place: object) -> None:
-        self.place = place
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, BadInput):
-            raise BadInput(f"{self.place}: {error.message}", error.hint) from error
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(f"{place}: {error.message}", error.hint) from error
