@@ -135,6 +135,6 @@ def _keep(key: str, artifact: Artifact, how: How) -> None:
     if not (how.cache and key and artifact.outcome in LASTING):
         return
     if artifact.file:
-        contents.keep(how.cache, key, STAGE, Left(now(), Contents(None).of(artifact.folder)))
+        contents.keep(how.cache, key, STAGE, Left(now(), Contents(how.cache).of(artifact.folder)))
     elif artifact.outcome is Outcome.SKIPPED:
         contents.keep(how.cache, key, STAGE, Left(now(), "", artifact))
