@@ -12,6 +12,7 @@ from edgevit import cache as caches
 from edgevit.cache import Cache
 from edgevit.errors import BadInput, EdgevitError
 from edgevit.pipeline import contents
+from edgevit.pipeline.how import now
 from edgevit.types import Artifact, Bench, DeviceFacts, Latency, Progress, Reused, RoadDevice
 from edgevit.versions import machine, sources, versions
 
@@ -25,10 +26,11 @@ def _benching() -> Any:
 
 @dataclass(frozen=True)
 class Kept:
-    """What was measured of one artifact on one device, and when."""
+    """What was measured of one artifact on one device, when, and what the device then said of itself."""
 
     latencies: tuple[Latency, ...]
     made: str
+    device: DeviceFacts
 
 
 def measured(
@@ -42,12 +44,11 @@ def measured(
     found = facts(device.name)
     known = {} if anew or found is None or found.reason else _known(whole, device, found, cache)
     left = [artifact for artifact in whole if artifact.name not in known]
-    blank = Bench(found or DeviceFacts(device.name), device.rules, ())
-    bench = _measured(left, device, checkpoint, progress) if left else blank
+    bench = _measured(left, device, found, checkpoint, progress) if left else _nothing(device, found, known)
     fresh = _by_artifact(left, bench)
     if cache and found and not bench.device.reason:
         for artifact in left:
-            _keep(cache, _key(artifact, device, found), fresh[artifact.name], bench.made)
+            _keep(cache, _key(artifact, device, found), Kept(fresh[artifact.name], bench.made or now(), bench.device))
     every = {**{name: kept.latencies for name, kept in known.items()}, **fresh}
     latencies = tuple(_here(one, artifact) for artifact in whole for one in every[artifact.name])
     when = max((kept.made for kept in known.values()), default="")
@@ -68,14 +69,26 @@ def facts(device: str) -> DeviceFacts | None:
     return DeviceFacts(device, name=machine(), runtimes=versions()) if device == "local" else None
 
 
-def _measured(left: list[Artifact], device: RoadDevice, checkpoint: Path, progress: Progress) -> Bench:
+def _measured(left: list[Artifact], device: RoadDevice, found: DeviceFacts | None, checkpoint: Path, progress: Progress) -> Bench:
+    if found and found.reason:  # then it need not be tried
+        return _unmeasured(left, device, found)
     try:
         return _benching().bench([a.folder for a in left], device.name, device.rules, checkpoint, progress)
     except BadInput:
         raise
     except EdgevitError as error:
-        nothing = tuple(Latency(str(a.folder), "none", reason=error.message, failed=True, device=device.name) for a in left)
-        return Bench(DeviceFacts(device.name, reason=error.message, hint=error.hint), device.rules, nothing)
+        return _unmeasured(left, device, DeviceFacts(device.name, reason=error.message, hint=error.hint))
+
+
+def _unmeasured(left: list[Artifact], device: RoadDevice, found: DeviceFacts) -> Bench:
+    nothing = [Latency(str(a.folder), "none", reason=found.reason, failed=True, device=device.name) for a in left]
+    return Bench(found, device.rules, tuple(nothing))
+
+
+def _nothing(device: RoadDevice, found: DeviceFacts | None, known: dict[str, Kept]) -> Bench:
+    """A bench of which nothing was left to measure, on the device as it was measured."""
+    facts = next((kept.device for kept in known.values()), found or DeviceFacts(device.name))
+    return Bench(facts, device.rules, ())
 
 
 def _by_artifact(left: list[Artifact], bench: Bench) -> dict[str, tuple[Latency, ...]]:
@@ -108,7 +121,7 @@ def _known(whole: list[Artifact], device: RoadDevice, found: DeviceFacts, cache:
     return known
 
 
-def _keep(cache: Cache, name: str, latencies: tuple[Latency, ...], made: str) -> None:
+def _keep(cache: Cache, name: str, kept: Kept) -> None:
     """What broke is measured anew the next time; that a device does not run a model is kept."""
-    if not any(latency.failed for latency in latencies):
-        contents.keep(cache, name, STAGE, Kept(latencies, made))
+    if not any(latency.failed for latency in kept.latencies):
+        contents.keep(cache, name, STAGE, kept)
