@@ -137,6 +137,11 @@ class Cache:
             self.say(f"damaged in the cache, made again: {self.stages / name}")
             _remove(self.stages / name)
 
+    def forget(self, name: str) -> None:
+        """Remove an entry in whose place there is another to keep."""
+        if (self.stages / name).is_dir():
+            _remove(self.stages / name)
+
     def keep(self, name: str, entry: Entry, source: Path) -> None:
         """Keep what is in the folder `source` under that key, and let go of what was least recently used."""
         try:

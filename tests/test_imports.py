@@ -17,7 +17,18 @@ from pathlib import Path
 import pytest
 import typer
 
-from edgevit.cli import bench, device, inside, learn, look, mix, show, weights, work  # noqa: F401  (they register their commands)
+from edgevit.cli import (  # noqa: F401  (they register their commands)
+    bench,
+    device,
+    inside,
+    learn,
+    look,
+    mix,
+    road,
+    show,
+    weights,
+    work,
+)  # fmt: skip
 from edgevit.cli.app import app
 
 ROOT = Path(__file__).parent.parent

@@ -15,7 +15,8 @@ from edgevit.cli import console
 from edgevit.errors import EdgevitError, from_os_error
 
 ORDER = (
-    "demo", "import", "train", "pretrain", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes", "verify",
+    "demo", "run", "diff",
+    "import", "train", "pretrain", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes", "verify",
     "parity", "bisect", "bundle", "devices", "bench",
     "profile", "report", "predict", "export-weights", "models", "targets", "recipes", "doctor", "cache",
 )  # fmt: skip
@@ -79,7 +80,19 @@ def _with_version(version: bool = typer.Option(False, "--version", help="Show th
 
 
 def main() -> None:
-    from edgevit.cli import bench, device, inside, learn, look, measure, mix, show, weights, work  # noqa: F401  (they register)
+    from edgevit.cli import (  # noqa: F401  (they register)
+        bench,
+        device,
+        inside,
+        learn,
+        look,
+        measure,
+        mix,
+        road,
+        show,
+        weights,
+        work,
+    )  # fmt: skip
 
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)

@@ -4,7 +4,9 @@ from edgevit.pipeline.benching import bench, bench_all, reachable
 from edgevit.pipeline.bisecting import bisect
 from edgevit.pipeline.bundling import bundle
 from edgevit.pipeline.calibrating import choose as choose_calibration
+from edgevit.pipeline.differing import diff
 from edgevit.pipeline.export import export, too_little
+from edgevit.pipeline.how import How
 from edgevit.pipeline.inspecting import inspect
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
 from edgevit.pipeline.matrix import Asked, matrix
@@ -23,6 +25,9 @@ from edgevit.pipeline.mixing import analyse, budget
 from edgevit.pipeline.pairs import Pair, left_out, merged, pairs, taking
 from edgevit.pipeline.parity import parity
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
+from edgevit.pipeline.road import read as read_road
+from edgevit.pipeline.running import read as read_run
+from edgevit.pipeline.running import run
 from edgevit.pipeline.runtimes import required
 from edgevit.pipeline.taught import lost as lost_origin
 from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
@@ -31,6 +36,7 @@ from edgevit.pipeline.weights import export_weights, import_weights
 
 __all__ = [
     "Asked",
+    "How",
     "Pair",
     "analyse",
     "artifact_folders",
@@ -46,6 +52,7 @@ __all__ = [
     "demo",
     "demo_bench",
     "demo_report",
+    "diff",
     "draw_evaluation",
     "evaluate",
     "explain",
@@ -64,12 +71,15 @@ __all__ = [
     "reachable",
     "read_artifact",
     "read_bench",
+    "read_road",
+    "read_run",
     "refuse_bench",
     "refuse_evaluated",
     "refuse_reported",
     "report",
     "required",
     "resume",
+    "run",
     "settings",
     "taking",
     "too_little",

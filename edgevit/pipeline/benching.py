@@ -22,6 +22,11 @@ def reachable(specs: list[str]) -> tuple[DeviceFacts, ...]:
     return devices.reachable(tuple(specs))
 
 
+def facts(device: str) -> DeviceFacts:
+    """What a device says of itself, or why it does not. It may be at work for others meanwhile."""
+    return devices.asked(device)
+
+
 def bench(
     folders: list[Path], device: str, rules: BenchRules, checkpoint: Path | None, progress: Progress, access: Access = PLAIN
 ) -> Bench:

@@ -17,6 +17,7 @@ from edgevit.types.deploy import (
     artifact_name,
 )
 from edgevit.types.device import Asked, BenchRules, Conditions, Device, DeviceFacts, Launch, Model, Moment, Placed, Unit
+from edgevit.types.diff import Change, Diff, Replaced, Verdict
 from edgevit.types.look import Attended, Distances, Drawn, Filters, Gallery, Inside, Picture, Positions, Table
 from edgevit.types.measure import (
     Bench,
@@ -42,6 +43,7 @@ from edgevit.types.measure import (
 from edgevit.types.model import Merge, Preprocess, ResNetStem, Size, ViTConfig
 from edgevit.types.parity import Compared, ImageParity, Parity, ParityStage
 from edgevit.types.quant import LayerRule, QuantRecipe, Weights
+from edgevit.types.road import Budgets, Held, ImportChoice, Limits, Reused, Road, RoadDevice, RunRecord
 from edgevit.types.target import Footprint, Input, Library, MetadataWriter, Runtime, Target, Tolerance
 from edgevit.types.train import Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
@@ -57,8 +59,10 @@ __all__ = [
     "Bin",
     "Bisected",
     "Budget",
+    "Budgets",
     "Bundled",
     "Calibration",
+    "Change",
     "CheckResult",
     "Checkpoint",
     "ClassScore",
@@ -74,6 +78,7 @@ __all__ = [
     "Described",
     "Device",
     "DeviceFacts",
+    "Diff",
     "Distances",
     "Drawn",
     "EvalResult",
@@ -81,7 +86,9 @@ __all__ = [
     "Filters",
     "Footprint",
     "Gallery",
+    "Held",
     "ImageParity",
+    "ImportChoice",
     "Input",
     "Inside",
     "Island",
@@ -91,6 +98,7 @@ __all__ = [
     "LayerDamage",
     "LayerRule",
     "Library",
+    "Limits",
     "Looked",
     "Merge",
     "MetadataWriter",
@@ -115,9 +123,14 @@ __all__ = [
     "QuantRecipe",
     "Ran",
     "Repeated",
+    "Replaced",
     "Report",
     "ResNetStem",
+    "Reused",
     "Rewritten",
+    "Road",
+    "RoadDevice",
+    "RunRecord",
     "Runner",
     "Runtime",
     "Sample",
@@ -132,6 +145,7 @@ __all__ = [
     "TrainConfig",
     "Twin",
     "Unit",
+    "Verdict",
     "Verified",
     "ViTConfig",
     "Weights",

@@ -79,9 +79,12 @@ def _phones() -> tuple[DeviceFacts, ...]:
 
 
 def asked(spec: str) -> DeviceFacts:
-    """What the device of that name says of itself, or why it does not."""
-    kind(spec)
+    """What the device of that name says of itself, or why it does not. Raises BadInput for a name that means none."""
+    found = kind(spec)
     try:
+        if found in ("local", "ssh"):
+            told: DeviceFacts = _file(found).facts(spec)
+            return told
         device = connect(spec)
     except EdgevitError as error:
         return DeviceFacts(spec, reason=error.message, hint=error.hint)

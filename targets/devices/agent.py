@@ -65,6 +65,7 @@ class Agent:
             except Fault as error:
                 self.say({"error": {"kind": error.kind, "message": error.message}})
             except OSError as error:
+                self.left = False
                 kind = "full" if error.errno in (28, 122) else "file"
                 self.say({"error": {"kind": kind, "message": f"{os.strerror(error.errno or 0)}: {self.free()}"}})
             if self.left:
@@ -81,7 +82,13 @@ class Agent:
         return f"{shutil.disk_usage(place).free / 1e6:.0f} MB free in {place}" if os.path.isdir(place) else place
 
     def do_hello(self, payload, run, since, grace, wait):
-        """Take the device for a run, and say what it is. The same run may come again after its connection was cut."""
+        """Take the device for a run, and say what it is. The same run may come again after its connection was cut.
+
+        Without a run it is not taken, and may be at work for others.
+        """
+        if not run:
+            self.left = True
+            return facts(), b""
         self.grace, self.since = grace, since
         self.root = place()
         self.held = hold(self.root, run, wait)

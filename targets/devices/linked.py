@@ -28,6 +28,24 @@ UNITS = {"coreml": (Unit.CPU, Unit.GPU, Unit.NPU, Unit.ALL)}
 Telling = Callable[[str, float, float | None], None]
 
 
+def facts(spec: str, link: Link) -> DeviceFacts:
+    """What a device says of itself, which others may be using meanwhile."""
+    try:
+        return _read(spec, link.greet(run="", since=0.0, grace=0.0, wait=0.0), DeviceFacts)
+    finally:
+        link.close(keep=False)
+
+
+def _read(spec: str, told: object, kind: type[Any]) -> Any:
+    """What the device said, as a noun. Raises DeviceFault where it is none."""
+    if kind is DeviceFacts and isinstance(told, dict):
+        told = {**told, "spec": spec}
+    try:
+        return msgspec.convert(told, kind, strict=False)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise DeviceFault(f"{spec}: what it says is no {kind.__name__}: {error}") from error
+
+
 class LinkedDevice:
     """`near`: it sees this machine's files, so that nothing is sent."""
 
@@ -37,7 +55,7 @@ class LinkedDevice:
         self._sent: dict[str, str] = {}
         run = secrets.token_hex(8)
         told = link.greet(run=run, since=self._since, grace=0.0 if near else grace, wait=wait)
-        self.facts = self._read({**told, "spec": spec} if isinstance(told, dict) else told, DeviceFacts)
+        self.facts = self._read(told, DeviceFacts)
         try:
             self._put(WORKER, "worker.py", _silent)
         except BaseException:
@@ -129,11 +147,7 @@ class LinkedDevice:
         return self._link.ask("work", heard=heard, order=order, limit=limit)
 
     def _read(self, told: object, kind: type[Any]) -> Any:
-        """What the device said, as a noun. Raises DeviceFault where it is none."""
-        try:
-            return msgspec.convert(told, kind, strict=False)
-        except (msgspec.ValidationError, TypeError) as error:
-            raise DeviceFault(f"{self._spec}: what it says is no {kind.__name__}: {error}") from error
+        return _read(self._spec, told, kind)
 
     def close(self, keep: bool = False) -> None:
         self._link.close(keep)

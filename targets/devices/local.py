@@ -7,13 +7,18 @@ import sys
 from typing import IO
 
 from edgevit.errors import DeviceFault
-from edgevit.types import Device
+from edgevit.types import Device, DeviceFacts
+from targets.devices import linked
 from targets.devices.link import Link
 from targets.devices.linked import LinkedDevice
 
 
 def connect(spec: str, wait: float) -> Device:
     return LinkedDevice(spec, Link(spec, _start, _refusal), near=True, wait=wait)
+
+
+def facts(spec: str) -> DeviceFacts:
+    return linked.facts(spec, Link(spec, _start, _refusal))
 
 
 def _start(program: str, errors: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from edgevit.errors import BadInput, DeviceFault, NotInstalled
-from edgevit.types import Device
+from edgevit.types import Device, DeviceFacts
+from targets.devices import linked
 from targets.devices.link import Link
 from targets.devices.linked import LinkedDevice
 
@@ -71,6 +72,16 @@ def place(spec: str) -> Place:
 
 
 def connect(spec: str, wait: float) -> Device:
+    name, link = _link(spec)
+    return LinkedDevice(name, link, near=False, wait=wait)
+
+
+def facts(spec: str) -> DeviceFacts:
+    return linked.facts(*_link(spec))
+
+
+def _link(spec: str) -> tuple[str, Link]:
+    """A connection that is not made yet, and what the device is called."""
     at = place(spec)
     if not shutil.which("ssh"):
         raise NotInstalled("ssh is not installed", "install OpenSSH's client")
@@ -81,7 +92,7 @@ def connect(spec: str, wait: float) -> Device:
             command(at, program), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
         )
 
-    return LinkedDevice(name, Link(name, start, lambda said, code: refusal(name, at, said, code)), near=False, wait=wait)
+    return name, Link(name, start, lambda said, code: refusal(name, at, said, code))
 
 
 def command(at: Place, program: str) -> list[str]:
