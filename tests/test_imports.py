@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from edgevit.cli import bench, device, inside, learn, look, mix, show, weights, work  # noqa: F401  (they register their commands)
+from edgevit.cli import bench, device, inside, learn, look, mix, plan, show, weights, work  # noqa: F401  (they register their commands)
 from edgevit.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +31,7 @@ SIBLINGS = (
     "edgevit.inside",
     "edgevit.pictures",
     "edgevit.app",
+    "edgevit.planning",
     "edgevit.stage",
 )
 
@@ -71,6 +72,7 @@ ONLY_IN = {
     "jinja2": ("edgevit.report", "edgevit.app"),
     "matplotlib": ("edgevit.report", "edgevit.pictures"),
     "sklearn": ("edgevit.data",),
+    "scipy": ("edgevit.planning",),
     "datasets": ("edgevit.data.huggingface",),
     "huggingface_hub": ("edgevit.vit.foreign.hub",),
     "torchao": ("quantize", "converters"),

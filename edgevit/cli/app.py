@@ -15,8 +15,8 @@ from edgevit.cli import console
 from edgevit.errors import EdgevitError, from_os_error
 
 ORDER = (
-    "demo", "import", "train", "pretrain", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes", "verify",
-    "parity", "bisect", "bundle", "devices", "bench",
+    "demo", "plan", "import", "train", "pretrain", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes",
+    "verify", "parity", "bisect", "bundle", "devices", "bench",
     "profile", "report", "predict", "export-weights", "models", "targets", "recipes", "doctor", "cache",
 )  # fmt: skip
 """The commands as --help lists them: the way through the house, then what there is to look up."""
@@ -79,7 +79,7 @@ def _with_version(version: bool = typer.Option(False, "--version", help="Show th
 
 
 def main() -> None:
-    from edgevit.cli import bench, device, inside, learn, look, measure, mix, show, weights, work  # noqa: F401  (they register)
+    from edgevit.cli import bench, device, inside, learn, look, measure, mix, plan, show, weights, work  # noqa: F401  (they register)
 
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
