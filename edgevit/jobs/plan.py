@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 import statistics
 import time
@@ -141,7 +142,7 @@ def _measured(one: Converted, there: Device, runs: list[Run], rules: BenchRules)
     spec = there.facts.spec
     if not runs:
         return Measured(one.candidate, spec, reason="the device does not offer the unit that was asked for")
-    centres = runs[0].centres()
+    centres = [centre for centre in runs[0].centres() if 0 < centre < math.inf]
     if runs[0].fault or len(centres) < rules.launches:
         return Measured(one.candidate, spec, reason=runs[0].fault or "it told no times")
     return Measured(one.candidate, spec, statistics.median(centres), min(centres), max(centres), one.bytes, len(centres))

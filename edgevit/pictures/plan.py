@@ -39,6 +39,7 @@ def _one(axes: Axes, device: DevicePlan, paper: Paper) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(*ends)
+    axes.tick_params(which="minor", colors=paper.muted, length=0)
     papers.name(axes, paper, "measured, ms", "predicted, ms")
     axes.legend(frameon=False, labelcolor=paper.ink, fontsize=papers.FONT - 1)
     error = "" if device.held_out_error is None else f": median error {100 * device.held_out_error:.1f} % held out"

@@ -15,7 +15,7 @@ from pathlib import Path
 import quantize
 import targets
 from edgevit import record, stage
-from edgevit.errors import BadInput, StageFailed
+from edgevit.errors import BadInput, EdgevitError
 from edgevit.memory import available
 from edgevit.pipeline import side_by_side
 from edgevit.pipeline.side_by_side import Room, Work
@@ -121,13 +121,17 @@ def _convert_all(wanted: list[Candidate], kept: Kept, seed: int, progress: Progr
     """One that stops its process is left out, and the others go on behind it."""
     failed, left = [], list(wanted)
     while left:
-        part = left[:AT_ONCE]
+        part, left = left[:AT_ONCE], left[AT_ONCE:]
+        reason = "its file is not whole"
         try:
             children.run("edgevit.jobs.plan:convert", int, progress, candidates=part, into=kept, seed=seed)
-        except StageFailed as error:
-            stopped = next((one for one in part if kept.converted(one) is None), part[-1])
-            failed.append(Measured(stopped, "", reason=error.message))
-        left = [one for one in left if kept.converted(one) is None and one not in [f.candidate for f in failed]]
+        except BadInput:
+            raise
+        except EdgevitError as error:
+            reason = error.message
+        undone = [one for one in part if kept.converted(one) is None]
+        failed += [Measured(one, "", reason=reason) for one in undone[:1]]
+        left = undone[1:] + left
     return failed
 
 

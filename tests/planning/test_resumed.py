@@ -196,6 +196,25 @@ def test_one_that_breaks_on_the_device_is_left_out_and_not_kept(workshop: Worksh
     assert len(list((tmp_path / keeping.MEASURED).iterdir())) == 15
 
 
+@pytest.mark.parametrize("nonsense", [0.0, -1.0, float("nan"), float("inf")])
+def test_times_that_are_none_are_not_believed(workshop: Workshop, tmp_path: Path, nonsense: float) -> None:
+    class Odd(Made):
+        def launch(self, model: Model, asked: Asked) -> Launch:
+            told = super().launch(model, asked)
+            return dataclasses.replace(told, times_ms=(nonsense,)) if model.artifact == CHOSEN[0].name else told
+
+    workshop.devices["local"] = Odd("local")
+    (device,) = planned(tmp_path).devices
+    assert [(one.candidate, one.reason) for one in device.failed] == [(CHOSEN[0], "it told no times")]
+
+
+def test_a_file_that_is_not_whole_is_left_out(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Kept.converted
+    monkeypatch.setattr(Kept, "converted", lambda kept, one: None if one == CHOSEN[1] else whole(kept, one))
+    (device,) = planned(tmp_path).devices
+    assert [(one.candidate, one.reason) for one in device.failed] == [(CHOSEN[1], "its file is not whole")]
+
+
 def test_a_device_on_which_nothing_runs_makes_no_plan(workshop: Workshop, tmp_path: Path) -> None:
     def fault(name: str, number: int) -> None:
         raise DeviceFault("no such runtime")
