@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from edgevit.cli import console
-from edgevit.cli.app import command
-from edgevit.cli.bench import Affinity, Devices, Keep, Threads, Wait
+from edgevit.cli.app import command, exit_code
+from edgevit.cli.bench import Adb, Affinity, BenchmarkModel, Devices, ExecutorRunner, Keep, Threads, Wait
 from edgevit.cli.options import Force, Json, cores, duration, size
 from edgevit.errors import BadInput, UnknownName
 from edgevit.types import BenchRules, Candidate, Choice, Design, DevicePlan, Plan, PlanBudget, Unit
@@ -69,6 +69,9 @@ def plan(
     seed: Annotated[int, typer.Option("--seed", help="Of the choice of candidates, the weights and the order.")] = 0,
     wait: Wait = "10m",
     keep: Keep = False,
+    adb: Adb = None,
+    benchmark_model: BenchmarkModel = None,
+    executor_runner: ExecutorRunner = None,
     keep_files: Annotated[bool, typer.Option("--keep-files", help="Leave the files of random weights in --out.")] = False,
     force: Force = False,
     json: Json = False,
@@ -78,7 +81,7 @@ def plan(
     edgevit train --from-plan OUT trains one of them.
     """
     from edgevit import pipeline
-    from targets.devices import Access
+    from targets.devices import Access, Programs
 
     if unit not in list(Unit):
         raise UnknownName("unit", unit, [one.value for one in Unit])
@@ -92,11 +95,14 @@ def plan(
         1e9 * max_gmacs if max_gmacs else pipeline.Grid.most,
     )  # fmt: skip
     budget = PlanBudget(max_p50, round(1e6 * max_mb) if max_mb else None)
-    access = Access(wait=duration(wait), keep=keep)
-    with console.progress() as progress:
-        made = pipeline.plan(
-            grid, Design(measure, held_out, seed), budget, rules, device, out, force, progress, access, keep_files
-        )
+    access = Access(Programs(adb, benchmark_model, executor_runner), duration(wait), keep)
+    design = Design(measure, held_out, seed)
+    try:
+        with console.progress() as progress:
+            made = pipeline.plan(grid, design, budget, rules, device, out, force, progress, access, keep_files)
+    except KeyboardInterrupt as stop:
+        console.note(f"stopped; what was made and measured stays in {out}, and the same command goes on with it")
+        raise typer.Exit(exit_code(stop)) from None
     console.json(made) if json else show(made, out)
     if not made.choices:
         raise typer.Exit(1)

@@ -79,14 +79,10 @@ def _plan(*devices: str) -> Plan:
     """Ten points on each device, every third held out, between 1 and 10 ms."""
     shape = Candidate(config("Nano/8", (32, 32), 10), "tflite", "fp32")
     times = RANDOM.uniform(1, 10, 10).tolist()
-    found = [
-        DevicePlan(
-            DeviceFacts(device),
-            (),
-            tuple(PlannedPoint(Measured(shape, device, t), 1.1 * t, n % 3 == 0) for n, t in enumerate(times)),
-        )
-        for device in devices
-    ]
+    found = []
+    for device in devices:
+        points = [PlannedPoint(Measured(shape, device, t), 1.1 * t, n % 3 == 0) for n, t in enumerate(times)]
+        found.append(DevicePlan(DeviceFacts(device), (), tuple(points)))
     return Plan(PlanBudget(), Design(), BenchRules(), 10, tuple(found), (), "", {})
 
 
