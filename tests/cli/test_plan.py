@@ -92,6 +92,16 @@ def test_misuse_is_said_before_any_work(tmp_path: Path, arguments: tuple[str, ..
     assert not (tmp_path / "plan").exists()
 
 
+def test_whoever_stops_it_is_told_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgevit.pipeline.plan", stop)
+    monkeypatch.setattr("edgevit.pipeline.kinds", lambda *_: (("tflite", "fp32"),))
+    ran = CliRunner().invoke(app, ["plan", "--out", str(tmp_path / "plan")])
+    assert ran.exit_code == 130 and "the same command goes on with it" in ran.stderr
+
+
 @pytest.mark.slow
 def test_a_plan_of_this_machine(run_cli: RunCli, tmp_path: Path) -> None:
     """Six small models and one held out, made, launched and fitted; nothing is said here of how near the fit comes."""
