@@ -14,7 +14,7 @@ import targets
 from edgevit import checkpoint as checkpoints
 from edgevit import record
 from edgevit.cli import learn
-from edgevit.cli import plan as _  # noqa: F401  (it registers its command)
+from edgevit.cli import plan as commands  # noqa: F401  (it registers its command)
 from edgevit.cli.app import app
 from edgevit.errors import BadInput, DamagedFile
 from edgevit.types import BenchRules, Candidate, Choice, Design, Estimate, Plan, PlanBudget
