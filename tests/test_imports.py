@@ -24,6 +24,7 @@ from edgevit.cli import (  # noqa: F401  (they register their commands)
     learn,
     look,
     mix,
+    plan,
     road,
     show,
     weights,
@@ -42,6 +43,7 @@ SIBLINGS = (
     "edgevit.inside",
     "edgevit.pictures",
     "edgevit.app",
+    "edgevit.planning",
     "edgevit.stage",
 )
 
@@ -82,6 +84,7 @@ ONLY_IN = {
     "jinja2": ("edgevit.report", "edgevit.app"),
     "matplotlib": ("edgevit.report", "edgevit.pictures"),
     "sklearn": ("edgevit.data",),
+    "scipy": ("edgevit.planning",),
     "datasets": ("edgevit.data.huggingface",),
     "huggingface_hub": ("edgevit.vit.foreign.hub",),
     "torchao": ("quantize", "converters"),

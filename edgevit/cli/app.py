@@ -15,7 +15,7 @@ from edgevit.cli import console
 from edgevit.errors import EdgevitError, from_os_error
 
 ORDER = (
-    "demo", "run", "diff",
+    "demo", "run", "diff", "plan",
     "import", "train", "pretrain", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes", "verify",
     "parity", "bisect", "bundle", "devices", "bench",
     "profile", "report", "predict", "export-weights", "models", "targets", "recipes", "doctor", "cache",
@@ -88,6 +88,7 @@ def main() -> None:
         look,
         measure,
         mix,
+        plan,
         road,
         show,
         weights,

@@ -21,6 +21,8 @@ def train(
     data: settings.Data = None,
     preset: settings.Preset = None,
     start: settings.Start = None,
+    from_plan: settings.FromPlan = None,
+    choice: settings.ChoiceNumber = None,
     quantize: settings.Quantize = None,
     keep_head: settings.KeepHead = None,
     freeze: settings.Freeze = None,
@@ -62,7 +64,8 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a Vision Transformer on labelled images, or fine-tune one."""
-    given = _given(locals(), ("out", "lr_grid", "resume", "force", "json"))
+    given = _given(locals(), ("out", "from_plan", "choice", "lr_grid", "resume", "force", "json"))
+    given |= _planned(from_plan, choice, given)
     rates = _rates(lr_grid)
     if rates and (lr is not None or resume):
         raise BadInput("--lr-grid chooses the learning rate", "leave out --lr and --resume")
@@ -104,6 +107,27 @@ def _given(options: Mapping[str, Any], others: tuple[str, ...]) -> dict[str, Any
     """What the user said, by the names of TrainConfig."""
     given = {name: value for name, value in options.items() if value is not None and name not in others}
     return {**given, "image_size": size(given["image_size"])} if "image_size" in given else given
+
+
+OF_A_SHAPE = ("start", "model", "image_size", "pool", "positions", "registers", "gelu", "representation", "keep_patches")
+"""Settings that a planned model has decided."""
+
+
+def _planned(path: Path | None, number: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Model and image size of a plan's choice. Raises BadInput beside whatever would make another model of it."""
+    from edgevit import pipeline
+
+    if path is None:
+        if number is not None:
+            raise BadInput("--choice is one of a plan", "--from-plan says of which")
+        return {}
+    if said := [name for name in OF_A_SHAPE if name in given]:
+        named = ", ".join("--" + {"start": "from"}.get(name, name).replace("_", "-") for name in said)
+        raise BadInput(f"--from-plan decides the model, and {named} would change it", f"leave out {named}, or --from-plan")
+    chosen = pipeline.planned(path, 1 if number is None else number)
+    one, slowest = chosen.candidate, max(chosen.estimates, key=lambda estimate: estimate.p50_ms)
+    console.note(f"planned: {one.name}: {slowest.p50_ms:.2f} ms on {slowest.device}")
+    return {"model": one.shape.variant, "image_size": one.shape.image_size}
 
 
 def _rates(text: str | None) -> tuple[float, ...]:

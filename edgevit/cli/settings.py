@@ -32,6 +32,10 @@ Start = Annotated[
     str | None, _start("--from", help="A checkpoint to fine-tune: edgevit import and edgevit pretrain make some, too.")
 ]
 Encoder = Annotated[str | None, _start("--from", help="A checkpoint whose encoder is trained on.")]
+FromPlan = Annotated[
+    Path | None, _start("--from-plan", help="What edgevit plan --out made: the shape and image size of one of its choices.")
+]
+ChoiceNumber = Annotated[int | None, _start("--choice", min=1, help="Of --from-plan, by its number. Default: 1.")]
 Quantize = Annotated[
     str | None,
     _start("--quantize", help="A recipe whose rounding the model learns to live with, taught by --from itself: int4-g32."),

@@ -24,6 +24,7 @@ from edgevit.pipeline.measure import (
 from edgevit.pipeline.mixing import analyse, budget
 from edgevit.pipeline.pairs import Pair, left_out, merged, pairs, taking
 from edgevit.pipeline.parity import parity
+from edgevit.pipeline.planning import kinds, plan, planned
 from edgevit.pipeline.recheck import artifact_folders, check, read_artifact
 from edgevit.pipeline.road import read as read_road
 from edgevit.pipeline.running import read as read_run
@@ -33,9 +34,11 @@ from edgevit.pipeline.taught import lost as lost_origin
 from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
 from edgevit.pipeline.verifying import verify
 from edgevit.pipeline.weights import export_weights, import_weights
+from edgevit.planning.grid import Grid
 
 __all__ = [
     "Asked",
+    "Grid",
     "How",
     "Pair",
     "analyse",
@@ -60,12 +63,15 @@ __all__ = [
     "export_weights",
     "import_weights",
     "inspect",
+    "kinds",
     "left_out",
     "lost_origin",
     "matrix",
     "merged",
     "pairs",
     "parity",
+    "plan",
+    "planned",
     "predict",
     "profile",
     "reachable",

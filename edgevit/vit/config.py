@@ -1,4 +1,7 @@
-"""Variants by name: "S/16" is a width, depth, heads and mlp width, and a patch of 16 pixels; "R50+B/16" has a ResNet first."""
+"""Variants by name: "S/16" is a width, depth, heads and mlp width, and a patch of 16 pixels; "R50+B/16" has a ResNet first.
+
+What has no name of ours is spelt out: "256x8x4x1024/16".
+"""
 
 from __future__ import annotations
 
@@ -62,12 +65,22 @@ def parts(variant: str) -> tuple[Encoder, int, ResNetStem | None]:
     """Encoder, patch and ResNet of a named variant. Raises UnknownName."""
     stem_name, plus, rest = variant.rpartition("+")
     name, slash, digits = rest.partition("/")
-    if name not in ENCODERS or not slash or not re.fullmatch("[0-9]{1,2}", digits) or not 2 <= int(digits) <= 64:
+    encoder = ENCODERS.get(name) or _spelt(name)
+    if encoder is None or not slash or not re.fullmatch("[0-9]{1,2}", digits) or not 2 <= int(digits) <= 64:
         raise UnknownName("model", variant, NAMES)
     stem = STEMS.get((stem_name, int(digits)))
     if plus and not stem:
         raise UnknownName("model", variant, NAMES)
-    return ENCODERS[name], int(digits), stem
+    return encoder, int(digits), stem
+
+
+def _spelt(name: str) -> Encoder | None:
+    """An encoder that has no name of ours: width, depth, heads and mlp width, 256x8x4x1024, as `named` writes it."""
+    found = re.fullmatch("([1-9][0-9]{0,3})x([1-9][0-9]?)x([1-9][0-9]?)x([1-9][0-9]{0,4})", name)
+    if not found or int(found[1]) % int(found[3]):
+        return None
+    width, depth, heads, mlp = map(int, found.groups())
+    return Encoder(width, depth, heads, mlp, "by its figures")
 
 
 def require_divided(variant: str, image_size: Size, patch: int) -> None:

@@ -10,9 +10,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgevit.pictures import evaluation, inside
+from edgevit.pictures import evaluation, inside, plan
 from edgevit.pictures.paper import DARK, LIGHT, Drawing, short
-from edgevit.types import Attended, Bin, ClassScore, Confused, Distances, EvalResult, Filters, Positions
+from edgevit.types import (
+    Attended,
+    BenchRules,
+    Bin,
+    Candidate,
+    ClassScore,
+    Confused,
+    Design,
+    DeviceFacts,
+    DevicePlan,
+    Distances,
+    EvalResult,
+    Filters,
+    Measured,
+    Plan,
+    PlanBudget,
+    PlannedPoint,
+    Positions,
+)
+from edgevit.vit.config import config
 
 RANDOM = np.random.default_rng(0)
 
@@ -56,6 +75,17 @@ def _image(height: int, width: int) -> np.ndarray:
     return RANDOM.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+def _plan(*devices: str) -> Plan:
+    """Ten points on each device, every third held out, between 1 and 10 ms."""
+    shape = Candidate(config("Nano/8", (32, 32), 10), "tflite", "fp32")
+    times = RANDOM.uniform(1, 10, 10).tolist()
+    found = []
+    for device in devices:
+        points = [PlannedPoint(Measured(shape, device, t), 1.1 * t, n % 3 == 0) for n, t in enumerate(times)]
+        found.append(DevicePlan(DeviceFacts(device), (), tuple(points)))
+    return Plan(PlanBudget(), Design(), BenchRules(), 10, tuple(found), (), "", {})
+
+
 DRAWINGS: dict[str, Callable[[], Drawing | None]] = {
     "28 filters": lambda: _filters(28),
     "3 filters": lambda: _filters(3),
@@ -76,6 +106,8 @@ DRAWINGS: dict[str, Callable[[], Drawing | None]] = {
     "confusion of 50": lambda: evaluation.confusion(evaluated(50, "a class of quite a long name, {}")),
     "confusion of 1000": lambda: evaluation.confusion(evaluated(1000)),
     "hostile names": lambda: evaluation.confusion(evaluated(60, "$\\frac{{{}}}$\n<b>\x00\u202e")),
+    "plan of one device": lambda: plan.predicted(_plan("local")),
+    "plan of two devices": lambda: plan.predicted(_plan("local", "ssh://$\\frac{{pi}}$@one")),
     "reliability": lambda: evaluation.reliability(evaluated(10)),
 }
 

@@ -176,3 +176,17 @@ def test_a_shape_knows_its_name(name: str) -> None:
 def test_options_that_are_not_there_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         dataclasses.replace(config("Pico/8", (16, 16), 4), **change)
+
+
+def test_a_variant_that_is_spelt_out_has_those_figures() -> None:
+    shape = config("256x8x4x1024/16", (96, 96), 10)
+    assert (shape.width, shape.depth, shape.heads, shape.mlp, shape.patch) == (256, 8, 4, 1024, 16)
+    assert named(shape) == shape.variant == "256x8x4x1024/16"
+
+
+@pytest.mark.parametrize(
+    "name", ["256x8x3x1024/16", "0x8x4x1024/16", "256x8x4/16", "256x8x4x1024", "R50+256x8x4x1024/15", "256x8x4x1024/99"]
+)
+def test_a_variant_that_is_spelt_out_wrongly_is_unknown(name: str) -> None:
+    with pytest.raises(UnknownName):
+        config(name, (96, 96), 10)

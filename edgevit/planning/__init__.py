@@ -1,0 +1,1 @@
+"""Which models there could be, which of them are measured, and what follows for the rest."""
