@@ -82,7 +82,7 @@ def plan(
     """
     from edgevit import pipeline
     from targets.devices import Access
-from targets.devices.programs import Programs
+    from targets.devices.programs import Programs
 
     if unit not in list(Unit):
         raise UnknownName("unit", unit, [one.value for one in Unit])
