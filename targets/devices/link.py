@@ -47,6 +47,7 @@ class Link:
         self._name, self._start, self._refusal = name, start, refusal
         self._greeting: dict[str, Any] | None = None
         self._told: Any = None
+        self._asking = False
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (as long as the link)
 
@@ -97,9 +98,12 @@ class Link:
         return self._refusal(said, self._process.poll() or 0) or Cut((said.splitlines() or [words])[-1][:300])
 
     def _exchange(self, order: dict[str, Any], payload: bytes, heard: Heard) -> Message:
+        self._asking = True
         self._write(json.dumps({**order, "bytes": len(payload)}).encode() + b"\n" + payload)
         while True:
             message, data = self._wait(SILENCE)
+            if "error" in message or "reply" in message:
+                self._asking = False
             if "error" in message:
                 raise self._fault(message["error"])
             if "reply" in message:
@@ -177,9 +181,14 @@ class Link:
             process.wait()
 
     def close(self, keep: bool) -> None:
-        """Take leave: the device removes what it was sent, unless it is to `keep` it. A device that is gone is let go."""
+        """Take leave: the device removes what it was sent, unless it is to `keep` it. A device that is gone is let go.
+
+        Where it still works on something, as after Ctrl-C, that is ended.
+        """
         with contextlib.suppress(Cut, DeviceFault):
-            if self._process:
+            if self._process and self._asking:
+                self._write(b'{"do": "leave"}\n')
+            elif self._process:
                 self._exchange({"do": "bye", "with": {"keep": keep}}, b"", lambda _: None)
         self._hang_up()
         self._errors.close()

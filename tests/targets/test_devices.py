@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -197,10 +198,47 @@ def test_the_agent_ends_with_its_parent_and_removes_what_it_had(tmp_path: Path, 
     assert [path for path in home.iterdir() if path.is_dir()]
     parent.kill()
     parent.wait()
+    assert emptied(home)
+
+
+def emptied(home: Path) -> bool:
+    """Whether what was sent is gone before long."""
     ends = time.monotonic() + 20
     while [path for path in home.iterdir() if path.is_dir()] and time.monotonic() < ends:
         time.sleep(0.1)
-    assert [path.name for path in home.iterdir()] == ["lock"]
+    return [path.name for path in home.iterdir()] == ["lock"]
+
+
+def test_stopped_in_the_middle_of_a_launch_it_leaves_at_once(connected: Callable[[], Device], tmp_path: Path, home: Path) -> None:
+    device = connected()
+    found = sent(device, model(tmp_path, "hang"))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
+        with pytest.raises(KeyboardInterrupt):
+            device.launch(found, TEN)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    device.close()
+    assert emptied(home)
+
+
+@needs_sshd
+def test_a_run_that_does_not_come_back_is_cleared_away(server: Server, python: Path, home: Path, tmp_path: Path) -> None:
+    name, connection = ssh._link(spec(server, python))
+    device = LinkedDevice(name, connection, near=False, wait=0.0, grace=2.0)
+    sent(device, model(tmp_path, "well"))
+    assert connection._process
+    ended = connection._process
+    assert ended.stdin
+    ended.stdin.close()  # without a word
+    assert ended.wait(10) == 0, "the agent let go of the connection"
+    assert [path for path in home.iterdir() if path.is_dir()], "it waits for a while"
+    assert emptied(home)
 
 
 def full(place: Path) -> None:
