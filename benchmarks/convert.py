@@ -5,7 +5,7 @@
 STOCK_PY makes the stock exports (OUT/{executorch,tflite}-{fp32,int8}.*); PEERS/bin/python runs `peers.py`, whose head says how to
 make that environment; without it those two peers are left out, and the table says so. All weights are random: no timing depends
 on them. What is made already in --out is not made again. Run nothing else meanwhile. Each timed call
-follows an untimed one of the same file, since the threads of another runtime spin on for a while.
+follows untimed ones of the same file, since the threads of another runtime spin on for a while.
 
 It prints Markdown: what each conversion cost, latencies, the ratios with the bars that were set for them, and the floor: what the
 products alone would take at this machine's measured rates. `--json` writes all of it to a file.
@@ -29,6 +29,10 @@ from edgevit.bench.latency import interleaved, percentile
 from edgevit.types import Size, silent
 from edgevit.versions import machine
 from edgevit.vit.config import config
+
+PRIMED = 0.25
+"""Seconds of untimed calls before each timed one: threads of OpenVINO and ONNX Runtime spin for up to 200 ms after a call, and
+took half of the next file's time. A rest instead lets the cores fall asleep, and doubles all times on a virtual machine."""
 
 BARS = (
     ("executorch-fp32", "stock executorch-fp32", 0.52),
@@ -206,7 +210,7 @@ def main() -> None:
     costs, load = make_all(args, size), os.getloadavg()[0]
     image = np.random.default_rng(0).standard_normal((1, 3, *size)).astype(np.float32)
     low = floor(args.model, size, args.threads)
-    times, broken = interleaved(ready(args, image), args.runs, 10, silent, primed=True)
+    times, broken = interleaved(ready(args, image), args.runs, 5, silent, primed=PRIMED)
     if broken:
         sys.exit("\n".join(f"{name} failed: {error}" for name, error in broken.items()))
     medians = {name: statistics.median(values) for name, values in times.items()} | {"floor": low["milliseconds"]}

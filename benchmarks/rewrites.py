@@ -83,7 +83,7 @@ def main() -> None:
             runners[name] = targets.load(args.target, next(folder.glob(f"model{target.suffix}")), args.threads)
     image = np.random.default_rng(0).standard_normal((1, 3, args.image_size, args.image_size)).astype(np.float32)
     calls = {name: (lambda runner=runner: runner(image)) for name, runner in runners.items()}
-    times, broken = interleaved(calls, args.runs, 10, silent, primed=True)
+    times, broken = interleaved(calls, args.runs, 10, silent, primed=0.0)
     whole = statistics.median(times[""])
     what = f"{args.model} at {args.image_size} px, {args.target}-{args.recipe}, {args.threads} threads, median of {args.runs}"
     print(f"{what}; {machine()}")

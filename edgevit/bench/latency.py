@@ -10,20 +10,20 @@ from edgevit.types import Progress
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], runs: int, warmup: int, progress: Progress, primed: bool = False
+    calls: Mapping[str, Callable[[], object]], runs: int, warmup: int, progress: Progress, primed: float | None = None
 ) -> tuple[dict[str, list[float]], dict[str, Exception]]:
     """Milliseconds of `runs` calls of each, one of each in turn, after `warmup` rounds; and those that raised, with what.
 
-    One that raises is left out from then on. `primed`: before each timed call it is called once untimed, so that the threads of
-    the one before, which may spin on for a while, have stopped and its own caches are warm.
+    One that raises is left out from then on. `primed`: before each timed call it is called untimed for so many seconds, once at
+    the least, so that its own caches are warm and threads of the one before, which may spin on, have stopped.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     broken: dict[str, Exception] = {}
     for turn in range(warmup + runs):
         for name in [name for name in calls if name not in broken]:
             try:
-                if primed:
-                    calls[name]()
+                if primed is not None:
+                    _prime(calls[name], primed)
                 started = time.perf_counter()
                 calls[name]()
             except Exception as error:  # of a runtime, which may raise anything
@@ -33,6 +33,13 @@ def interleaved(
                 times[name].append(1000 * (time.perf_counter() - started))
         progress("measuring latency", turn + 1, warmup + runs)
     return times, broken
+
+
+def _prime(call: Callable[[], object], seconds: float) -> None:
+    until = time.perf_counter() + seconds
+    call()
+    while time.perf_counter() < until:
+        call()
 
 
 def percentile(times: Sequence[float], fraction: float) -> float:

@@ -36,5 +36,5 @@ def test_nearest_rank() -> None:
 def test_primed_calls_each_once_untimed_before_every_timed_call() -> None:
     seen: list[str] = []
     calls = {name: lambda name=name: seen.append(name) for name in ("a", "b")}
-    times, _ = interleaved(calls, 2, 1, silent, primed=True)
+    times, _ = interleaved(calls, 2, 1, silent, primed=0.0)
     assert seen == ["a", "a", "b", "b"] * 3 and [len(values) for values in times.values()] == [2, 2]
