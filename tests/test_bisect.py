@@ -90,6 +90,7 @@ def test_the_damaged_matrix_is_named(
     assert side.stages[-1].whole is not None and side.stages[-1].whole > 100 * side.stages[-1].own  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_what_was_made_agrees(made: Made, run_cli: RunCli, tmp_path: Path) -> None:
     """Two of other formats, layouts and precisions: each with its twin, and both with each other."""
     one, other = made("tflite", "int8"), made("coreml", "int8")

@@ -378,11 +378,13 @@ def test_eval_prints_a_fraction_of_one(run_cli: RunCli, checkpoint: Path) -> Non
 def test_bench_prints_a_list(run_cli: RunCli, artifact: Path, tmp_path: Path) -> None:
     """An artifact needs neither its checkpoint nor its data to be measured."""
     copy = _copy(artifact, tmp_path / "artifact")
-    found = _json(run_cli("bench", copy, artifact.parent, "--runs", 50, "--warmup", 2, "--threads", 1, "--json"))
-    assert [latency["artifact"] for latency in found] == [str(copy), str(artifact)]
-    for latency in found:
+    options = ("--runs", 50, "--warmup", 2, "--threads", 1, "--most-launches", 6, "--json")
+    (found,) = _json(run_cli("bench", copy, artifact.parent, *options))
+    assert found["device"]["spec"] == "local" and found["device"]["cores"]
+    assert [latency["artifact"] for latency in found["latencies"]] == [str(copy), str(artifact)]
+    for latency in found["latencies"]:
         assert latency.keys() >= {"artifact", "where", "p50_ms", "p90_ms", "p99_ms", "runs", "threads"}
-        assert latency["where"] == "host" and latency["runs"] == 50 and latency["threads"] == 1
+        assert latency["where"] == "host" and latency["runs"] == 54 and latency["threads"] == 1 and len(latency["launches"]) == 6
         assert 0 < latency["p50_ms"] <= latency["p90_ms"] <= latency["p99_ms"]
 
 

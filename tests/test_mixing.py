@@ -103,6 +103,7 @@ def within(rough: tuple[Checkpoint, Path]) -> tuple[str, ...]:
     return "--recipe", str(recipe), "--budget", f"bytes={size + 100}", "--budget", "drop=15"
 
 
+@pytest.mark.slow
 def test_it_climbs_to_training_where_a_mix_drops_too_much(
     run_cli: RunCli, rough: tuple[Checkpoint, Path], tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return pipeline.train(TrainConfig(data="digits", model="Pico/8", epochs=4, batch=64, lr=3e-3), out, False, silent)
 
 
+@pytest.mark.slow
 def test_trained_and_exported(run_cli: RunCli, source: Checkpoint, tmp_path: Path) -> None:
     """What validation saw is what the files answer: in torch with fake integers, in the runtimes with real ones."""
     out = tmp_path / "run"

@@ -67,6 +67,7 @@ def test_the_second_export_converts_and_checks_nothing(export: Callable[..., Any
     assert (made.folder / first["file"]).read_bytes() == before and made.reused == ("convert", "check")
 
 
+@pytest.mark.slow
 def test_without_a_cache_all_is_done_again(export: Callable[..., Any], kept: Path) -> None:
     export()
     ran, found = export("--no-cache", mishap=ABORTS)

@@ -148,6 +148,7 @@ def test_a_wrong_model_fails_its_check(exported: dict[str, Artifact], source: Ch
     assert checked.outcome is Outcome.WRONG_ANSWERS and "answers differ" in checked.reason
 
 
+@pytest.mark.slow
 def test_half_of_the_patches_merged(source: Checkpoint, tmp_path: Path) -> None:
     """An artifact of its own, whose file computes the merged model and whose answers are compared with the checkpoint's."""
     pairs = pipeline.merged([pipeline.Pair("tflite", "fp32")], source.config, [0.5])

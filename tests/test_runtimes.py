@@ -82,6 +82,7 @@ def _unmarked(source: Path, into: Path) -> Artifact:
     return dataclasses.replace(artifact, files=folder.hashes(into, leave_out=(artifacts.RECORD,)))
 
 
+@pytest.mark.slow
 def test_what_is_required_fails_the_export(run_cli: RunCli, checkpoint: Path, tmp_path: Path) -> None:
     options = ("--target", "tflite", "--recipe", "int8", "--runtimes", "task-library", "--out", tmp_path / "out", "--json")
     ran = run_cli("export", checkpoint, *options)

@@ -84,6 +84,8 @@ def _not_here(artifact: Artifact, device: str) -> str:
     """Why this machine would not measure it; empty where it can, and of other devices, which say so themselves."""
     if artifact.file is None:
         return f"{artifact.outcome.value}: {artifact.reason}"
+    if Path(artifact.file).suffix not in RUNTIMES:
+        return f"no device runs such files: {artifact.file}"
     if device != "local":
         return ""
     if artifact.outcome is Outcome.UNCHECKED:

@@ -96,6 +96,7 @@ def test_a_runtime_that_traces_nothing_says_so(tmp_path: Path) -> None:
         assert etdump.read(tmp_path / "run.etdp").operators
 
 
+@pytest.mark.slow
 def test_a_profile_is_kept_in_the_artifact(checkpoint: Path, images: Path, tmp_path: Path) -> None:
     """Of a file as a device writes it; the artifact stays whole, and a newer profile takes the place of the older."""
     wanted = [pipeline.Pair("executorch", "fp32")]

@@ -57,6 +57,7 @@ def program(fuzzed: Fuzzed) -> Path:
     return fuzzed[1] / "executorch-int8" / "model.pte"
 
 
+@pytest.mark.slow
 def test_damaged_files_end_in_one_error(fuzzed: Fuzzed) -> None:
     ran, _ = fuzzed
     assert ran.returncode == 0 and "20 files, " in ran.stdout and " 0 findings" in ran.stdout, ran.stdout + ran.stderr[-3000:]

@@ -23,6 +23,7 @@ CHECKPOINT = Checkpoint(config("Pico/8", (32, 32), 2), Preprocess((32, 32), (32,
 TINY = TrainConfig(data="digits", model="Pico/8", epochs=2, batch=64, fraction=0.5)
 
 
+@pytest.mark.slow
 def test_the_best_of_the_grid_trains_on_everything(tmp_path: Path) -> None:
     found = pipeline.train_best_rate(TINY, (1e-7, 3e-3), tmp_path / "run", False, silent)
     assert found.train and (found.train.lr, found.train.dev) == (3e-3, 0.0)
