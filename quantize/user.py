@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgevit import toml
 from edgevit.errors import BadInput, UnknownName
 from edgevit.types import LayerRule, QuantRecipe, Weights
 
@@ -31,15 +31,13 @@ PLAIN = ("activations", "rounding", "ranges", "smoothing", "bias_correction")
 """Fields of a QuantRecipe as they are."""
 LAYER_KEYS = {"match", "weights"}
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}")
-LARGEST = 1 << 20
-"""Bytes of such a file."""
 
 Decoded = Callable[[str], QuantRecipe | None]
 
 
 def read(path: str, decoded: Decoded) -> QuantRecipe:
     """The recipe in the file `path`. Raises BadInput, which names the key, for all that it does not say rightly."""
-    said = _toml(Path(path))
+    said = toml.read(Path(path), "recipe", "edgevit recipes lists edgevit's own")
     for key, value in said.items():
         if key not in KEYS:
             raise BadInput(f"{path}: {UnknownName('key', key, KEYS).message}", UnknownName("key", key, KEYS).hint)
@@ -59,17 +57,6 @@ def read(path: str, decoded: Decoded) -> QuantRecipe:
         return dataclasses.replace(base, name=name, summary=f"of {Path(path).name}", layers=rules, **changed)
     except ValueError as error:
         raise BadInput(f"{path}: {error}") from error
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > LARGEST:
-            raise BadInput(f"{path}: too large for a recipe")
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise BadInput(f"no such recipe: {path}", "edgevit recipes lists edgevit's own") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"{path}: no TOML ({error})"[:300]) from error
 
 
 def _rule(rule: object, path: str, decoded: Decoded) -> LayerRule:

@@ -65,6 +65,7 @@ FLOORS = (
         "edgevit.memory",
         "edgevit.limit",
         "edgevit.said",
+        "edgevit.toml",
     ),
     ("edgevit.types",),
     ("edgevit.errors",),

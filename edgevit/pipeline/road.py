@@ -11,6 +11,7 @@ from typing import Any
 
 import targets
 from edgevit import checkpoint as checkpoints
+from edgevit import toml
 from edgevit.data import BUILT_IN, HUB
 from edgevit.errors import BadInput, UnknownName
 from edgevit.pipeline import road_devices, table, training
@@ -52,7 +53,7 @@ def read(path: Path) -> Road:
 
     Paths in it lead from its own folder.
     """
-    said = table.read(path)
+    said = toml.read(path, "road", "edgevit run --example prints one to begin with")
     table.require(str(path), said, KEYS)
     begins = [name for name in FROM if name in said]
     if len(begins) != 1:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from edgevit.errors import BadInput, UnknownName
-
-LARGEST = 1 << 20
-"""Bytes of such a file."""
 
 
 def _is_number(value: object) -> bool:
@@ -33,18 +28,6 @@ KINDS: dict[str, Callable[[object], bool]] = {
 """What a value may be, in words, and whether it is. True is no number, and no text is a list of its letters."""
 
 TEXT, WHOLE, NUMBER, FLAG, TEXTS, NUMBERS, WHOLES, TABLE, TABLES, PIXELS = KINDS
-
-
-def read(path: Path) -> dict[str, Any]:
-    """What the file says. Raises BadInput for none, and for what is no TOML."""
-    try:
-        if path.stat().st_size > LARGEST:
-            raise BadInput(f"{path}: too large for a road")
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(f"no such file: {path}", "edgevit run --example prints one to begin with") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"{path}: no TOML ({error})"[:300]) from error
 
 
 def require(place: str, said: Mapping[str, Any], kinds: Mapping[str, str]) -> None:

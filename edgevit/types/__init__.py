@@ -2,6 +2,7 @@
 
 from edgevit.types.accuracy import Damage, Paired
 from edgevit.types.analysis import Analysis, Budget, LayerDamage, Mix
+from edgevit.types.bench import Bench, Benches, Latency
 from edgevit.types.bisect import Bisected, Computed, PartedOperator, Sided, StageError, Trace, Twin
 from edgevit.types.contents import Contents, Delegate, Layer, Operators, Port, Taken
 from edgevit.types.deploy import (
@@ -20,8 +21,6 @@ from edgevit.types.device import Asked, BenchRules, Conditions, Device, DeviceFa
 from edgevit.types.diff import Change, Diff, Replaced, Verdict
 from edgevit.types.look import Attended, Distances, Drawn, Filters, Gallery, Inside, Picture, Positions, Table
 from edgevit.types.measure import (
-    Bench,
-    Benches,
     Bin,
     Calibration,
     CheckResult,
@@ -29,15 +28,12 @@ from edgevit.types.measure import (
     Confused,
     DataChoice,
     EvalResult,
-    Latency,
     Looked,
     OperatorTime,
     Prediction,
     Profile,
     Repeated,
-    Report,
     Runner,
-    Sample,
     Verified,
 )
 from edgevit.types.model import Merge, Preprocess, ResNetStem, Size, ViTConfig
@@ -56,6 +52,7 @@ from edgevit.types.plan import (
     PlannedPoint,
 )
 from edgevit.types.quant import LayerRule, QuantRecipe, Weights
+from edgevit.types.report import Report, Sample
 from edgevit.types.road import Budgets, Held, ImportChoice, Limits, Reused, Road, RoadDevice, RunRecord
 from edgevit.types.target import Footprint, Input, Library, MetadataWriter, Runtime, Target, Tolerance
 from edgevit.types.train import Checkpoint, TrainConfig

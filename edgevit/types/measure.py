@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from edgevit.types.accuracy import Paired
-from edgevit.types.deploy import Artifact, Outcome
-from edgevit.types.device import BenchRules, DeviceFacts, Launch, Moment, Unit
-from edgevit.types.look import Gallery
-from edgevit.types.train import Checkpoint
+from edgevit.types.deploy import Outcome
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,91 +103,6 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
-class Latency:
-    """Milliseconds for one image on one unit of a device, over all `runs` timed calls of `launches`, each after `warmup` others.
-
-    `low_ms` and `high_ms` end the interval of the median from launch to launch (`edgevit.ranking`). Where nothing could be
-    measured `where` is `none`, the figures are None and `reason` says why. Of a tool that tells no single runs the percentiles
-    are None, and p50 is the median of what its launches tell.
-    """
-
-    artifact: str
-    where: str
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    p99_ms: float | None = None
-    runs: int = 0
-    warmup: int = 0
-    threads: int | None = None
-    machine: str = ""
-    reason: str = ""
-    failed: bool = False
-    """Whether it could have been measured here, and something broke."""
-    device: str = "local"
-    unit: Unit = Unit.CPU
-    low_ms: float | None = None
-    high_ms: float | None = None
-    launches: tuple[Launch, ...] = ()
-    noise: str = ""
-    """Why its interval is not narrow; empty where it is."""
-    answers: CheckResult | None = None
-    """Images answered on the device, beside the checkpoint; None where `unanswered` says why not."""
-    unanswered: str = ""
-    sustained: tuple[Moment, ...] = ()
-
-    @property
-    def peak_bytes(self) -> int | None:
-        """The most memory that any of its processes held, its runtime's libraries with it."""
-        return max((x.peak_bytes for x in self.launches if x.peak_bytes is not None), default=None)
-
-    @property
-    def cold_ms(self) -> float | None:
-        return _median(x.cold_ms for x in self.launches)
-
-    @property
-    def warm_ms(self) -> float | None:
-        return _median(x.warm_ms for x in self.launches)
-
-    @property
-    def first_ms(self) -> float | None:
-        return _median(x.first_ms for x in self.launches)
-
-    @property
-    def per_second(self) -> float | None:
-        """Images, one after the other."""
-        return 1000 / self.p50_ms if self.p50_ms else None
-
-    @property
-    def millijoules(self) -> float | None:
-        """Of one image, where the device tells what it took, idling with it."""
-        told = [(x.joules, x.runs) for x in self.launches if x.joules is not None and x.runs]
-        return 1000 * sum(j for j, _ in told) / sum(n for _, n in told) if told else None
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    told = [value for value in values if value is not None]
-    return statistics.median(told) if told else None
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Artifacts measured on one device, by the same rules, in turns."""
-
-    device: DeviceFacts
-    rules: BenchRules
-    latencies: tuple[Latency, ...]
-    seconds: float = 0.0
-    made: str = ""
-
-
-@dataclass(frozen=True)
-class Benches:
-    """The same artifacts on several devices, as a file holds them."""
-
-    benches: tuple[Bench, ...]
-
-
-@dataclass(frozen=True)
 class ClassScore:
     """One class: its `images`, those of them that were answered `right`, and all images that were `answered` with it.
 
@@ -281,44 +191,3 @@ class Prediction:
     labels: tuple[str, ...]
     scores: tuple[float, ...]
     where: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A held-out image of the report: a PNG as a data URI, the truth, and what each model answered, by name."""
-
-    picture: str
-    truth: str
-    answers: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything the reader of a report sees; `report.json` is this record.
-
-    The number in `schema` grows when a field goes or changes its meaning, not when one is added.
-    """
-
-    schema: Literal["edgevit-report/1"] = field(default="edgevit-report/1", kw_only=True)
-    title: str
-    made: str
-    machine: str
-    command: str
-    checkpoint: Checkpoint
-    parameters: int
-    artifacts: tuple[Artifact, ...]
-    latencies: tuple[Latency, ...]
-    samples: tuple[Sample, ...]
-    curve: tuple[dict[str, float], ...] = ()
-    """One row for each epoch: epoch, loss, val_loss, val_top1."""
-    evaluation: EvalResult | None = None
-    """The checkpoint on its held-out images."""
-    evaluated: Gallery = field(default_factory=Gallery)
-    """Pictures of the evaluation, or why there is none."""
-    inside: Gallery = field(default_factory=Gallery)
-    """Pictures of what the checkpoint sees."""
-    devices: tuple[DeviceFacts, ...] = ()
-    """Those that the latencies were measured on."""
-    rules: BenchRules | None = None
-    profiles: dict[str, Profile] = field(default_factory=dict)
-    """Those that artifacts keep, by the artifact's name."""

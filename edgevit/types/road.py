@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgevit.types.bench import Bench
 from edgevit.types.deploy import Artifact, Outcome
 from edgevit.types.device import BenchRules
-from edgevit.types.measure import Bench
 from edgevit.types.train import TrainConfig
 
 

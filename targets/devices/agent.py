@@ -65,7 +65,6 @@ class Agent:
             except Fault as error:
                 self.say({"error": {"kind": error.kind, "message": error.message}})
             except OSError as error:
-                self.left = False
                 kind = "full" if error.errno in (28, 122) else "file"
                 self.say({"error": {"kind": kind, "message": f"{os.strerror(error.errno or 0)}: {self.free()}"}})
             if self.left:
