@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from edgevit import checkpoint as checkpoints
+from edgevit import toml
 from edgevit.cli import example
 from edgevit.errors import BadInput
-from edgevit.pipeline import road, road_devices, table
+from edgevit.pipeline import road, road_devices
 from edgevit.types import Limits, TrainConfig, Unit
 
 TRAINED = 'targets = ["tflite"]\nrecipes = ["fp32", "int8"]\n[train]\ndata = "digits"\n'
@@ -123,13 +124,13 @@ def test_a_key_that_is_nearly_right_is_named_with_the_right_one(tmp_path: Path) 
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no such file") as error:
+    with pytest.raises(BadInput, match="no such road") as error:
         road.read(tmp_path / "edgevit.toml")
     assert "--example" in error.value.hint
     (tmp_path / "edgevit.toml").write_bytes(b"\xff" * 10)
     with pytest.raises(BadInput, match="no TOML"):
         road.read(tmp_path / "edgevit.toml")
-    (tmp_path / "edgevit.toml").write_bytes(b"#" * (table.LARGEST + 1))
+    (tmp_path / "edgevit.toml").write_bytes(b"#" * (toml.LARGEST + 1))
     with pytest.raises(BadInput, match="too large"):
         road.read(tmp_path / "edgevit.toml")
 
