@@ -96,9 +96,14 @@ def save(into: Path, model: ViT, checkpoint: Checkpoint) -> Checkpoint:
 
     `into` is a folder of `folder.written_whole`, which makes the whole appear at once.
     """
+    write_tensors({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}, into / WEIGHTS)
+    return describe(into, checkpoint)
+
+
+def describe(into: Path, checkpoint: Checkpoint) -> Checkpoint:
+    """Write the record beside the weights that are in the folder `into`."""
     import dataclasses
 
-    write_tensors({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}, into / WEIGHTS)
     integers = folder.sha256(into / QUANTIZED) if (into / QUANTIZED).exists() else ""
     checkpoint = dataclasses.replace(
         checkpoint, weights_sha256=folder.sha256(into / WEIGHTS), quantized_sha256=integers, folder=into

@@ -5,6 +5,7 @@ EdgevitError            exit code 1: something that was asked for did not hold
 │   ├── UnknownName     a target, recipe, model or data source that is not in its table
 │   └── DamagedFile     a checkpoint, artifact or image that is cut, altered or of another kind
 ├── Diverged            a training whose loss is no longer a number
+├── OutOfMemory         a step of a training that does not fit; the hint says what does
 ├── NotInstalled        a back end whose library is absent; the hint installs it
 ├── NoRuntime           a file that nothing on this machine can run
 ├── DeviceFault         a device that models are measured on: refused, full, cut off, or its runner broke
@@ -75,6 +76,10 @@ class DeviceLost(DeviceFault):
 
 
 class Diverged(EdgevitError):
+    pass
+
+
+class OutOfMemory(EdgevitError):
     pass
 
 

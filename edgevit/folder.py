@@ -98,6 +98,16 @@ def put_in_place(new: Path, path: Path) -> None:
     _sync_directory(path.parent)
 
 
+def keep_linked(path: Path, kept: Path) -> None:
+    """Make `kept` hold the very files of the folder `path`, whole or not at all; nothing is copied where links can be made."""
+    with written_whole(kept, "", force=True) as partial:
+        for file in path.iterdir():
+            try:
+                os.link(file, partial / file.name)
+            except OSError:
+                shutil.copyfile(file, partial / file.name)
+
+
 def _exchange(a: Path, b: Path) -> bool:
     """Swap two names in one step where the system can: renameat2 on Linux, renamex_np on macOS."""
     libc = ctypes.CDLL(None, use_errno=True)

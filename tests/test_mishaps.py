@@ -220,7 +220,7 @@ def _said_once(ran: subprocess.CompletedProcess[str], words: str) -> None:
 def _nothing_is_half_made(run: Path) -> None:
     left = {path.name for path in run.iterdir()} if run.exists() else set()
     assert not any("partial" in name for name in left)
-    for name in left & {"best", "last"}:
+    for name in left & {"best", "last", "before"}:
         checkpoints.load(run / name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from edgevit.cli import console, settings
 from edgevit.cli.app import command, exit_code
 from edgevit.cli.options import Data, Force, Json, OnBad, Split, size
 from edgevit.errors import BadInput
-from edgevit.types import Checkpoint
+from edgevit.types import Checkpoint, silent
 
 
 @command
@@ -59,6 +60,11 @@ def train(
     seed: settings.Seed = None,
     device: settings.Device = None,
     precision: settings.Precision = None,
+    auto_batch: settings.AutoBatch = None,
+    compile: settings.Compile = None,
+    recompute: settings.Recompute = None,
+    parallel: settings.Parallel = None,
+    save_minutes: settings.SaveMinutes = None,
     resume: settings.Resume = False,
     force: Force = False,
     json: Json = False,
@@ -94,6 +100,11 @@ def pretrain(
     seed: settings.Seed = None,
     device: settings.Device = None,
     precision: settings.Precision = None,
+    auto_batch: settings.AutoBatch = None,
+    compile: settings.Compile = None,
+    recompute: settings.Recompute = None,
+    parallel: settings.Parallel = None,
+    save_minutes: settings.SaveMinutes = None,
     resume: settings.Resume = False,
     force: Force = False,
     json: Json = False,
@@ -145,7 +156,10 @@ def _run(given: dict[str, Any], out: Path, rates: tuple[float, ...], resume: boo
     if not resume and "data" not in given:
         raise BadInput("nothing to train on", "--data takes a built-in name (digits) or a path")
     try:
-        with console.progress() as progress:
+        resume = pipeline.goes_on(out, resume)
+        if resume and (said := pipeline.mend(out)):
+            console.note(f"warning: {said}")
+        with console.progress() if pipeline.speaks() else contextlib.nullcontext(silent) as progress:
             if resume:
                 checkpoint = pipeline.resume(given, out, progress)
             elif rates:
@@ -157,6 +171,8 @@ def _run(given: dict[str, Any], out: Path, rates: tuple[float, ...], resume: boo
         goes_on = f"what is done stays whole, and goes on with: edgevit {verb} --resume --out {out}"
         console.note(f"stopped; {goes_on if pipeline.can_go_on(out) else 'no epoch was finished, nothing was changed'}")
         raise typer.Exit(exit_code(stop)) from None
+    if not pipeline.speaks():
+        return
     if json:
         console.json(checkpoint)
         return

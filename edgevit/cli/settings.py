@@ -14,14 +14,36 @@ _images = partial(typer.Option, rich_help_panel="The images")
 _learning = partial(typer.Option, rich_help_panel="How it learns; the preset sets what is not said")
 _harder = partial(typer.Option, rich_help_panel="What makes it general; the preset sets what is not said")
 _teacher = partial(typer.Option, rich_help_panel="A teacher")
+_computed = partial(
+    typer.Option, rich_help_panel="What it is computed by; --resume may change it, but for --precision and --auto-batch"
+)
 
 Out = Annotated[Path, typer.Option("--out", help="The folder of the run.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Default: 0.")]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str | None, _computed("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[
     str | None,
-    typer.Option("--precision", help="float32 or bfloat16, which pays on a GPU and on a CPU with AMX. Default: by the device."),
+    _computed(
+        "--precision",
+        help="float32 or bfloat16. Default: bfloat16 on a GPU, and on a CPU that has it where this model gains by it.",
+    ),
+]
+AutoBatch = Annotated[
+    bool | None,
+    _computed("--auto-batch", help="Divide a batch that does not fit in memory; a step still sees as many images."),
+]
+Compile = Annotated[bool | None, _computed("--compile/--no-compile", help="Compile the model. Default: on a GPU.")]
+Recompute = Annotated[
+    bool | None,
+    _computed("--recompute/--no-recompute", help="Compute the blocks again on the way back: less memory, a third more time."),
+]
+Parallel = Annotated[
+    str | None,
+    _computed("--parallel", help="Under torchrun: ddp (each worker has the model) or fsdp (each keeps a part). Default: ddp."),
+]
+SaveMinutes = Annotated[
+    float | None, _computed("--save-minutes", min=0, help="Between saves within an epoch; 0: after each step. Default: 10.")
 ]
 
 Preset = Annotated[

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgevit.data.drawing import Draws
 from edgevit.data.randaugment import randaugment
 
 
@@ -36,20 +37,20 @@ AUGMENTS = {
 """`light` for drawings and scans, where a mirrored image is another one; `photo` for photographs; `strong` for many epochs."""
 
 
-def augment(images: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, how: Augment, draws: Draws) -> Tensor:
     """Images (N, 3, H, W) in 0..1 moved, turned, zoomed and mirrored at random; the edge pixels fill what comes into view.
 
     The random numbers are drawn on the CPU, so that a run does not depend on the device.
     """
     if how == AUGMENTS["none"]:
         return images
-    moved = _moved(images, how, generator)
-    return randaugment(moved, how.operations, how.strength, generator) if how.operations else moved
+    moved = _moved(images, how, draws)
+    return randaugment(moved, how.operations, how.strength, draws) if how.operations else moved
 
 
-def _moved(images: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
+def _moved(images: Tensor, how: Augment, draws: Draws) -> Tensor:
     n = len(images)
-    turn, zoom, right, down, mirror = torch.rand(5, n, generator=generator)
+    turn, zoom, right, down, mirror = draws.uniform(5).unbind(1)
     angle = (2 * turn - 1) * math.radians(how.turn)
     scale = how.zoom[0] + zoom * (how.zoom[1] - how.zoom[0])
     flip = torch.where(mirror < 0.5, -1.0, 1.0) if how.mirror else torch.ones(n)
@@ -58,6 +59,6 @@ def _moved(images: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
     height, width = images.shape[-2:]
     tall = height / width  # both sides of the grid are 2 long, whatever the image's are
     rows = [cos * flip, -sin * tall, (2 * right - 1) * move, sin * flip / tall, cos, (2 * down - 1) * move]
-    maps = torch.stack(rows, dim=1).reshape(n, 2, 3).to(images)
+    maps = torch.stack(rows, dim=1).reshape(n, 2, 3).to(images, non_blocking=True)
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgevit.data.drawing import Draws
+
 Operation = Callable[[Tensor, Tensor], Tensor]
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601, as Pillow has it)."""
@@ -22,15 +24,15 @@ JITTER = 0.05
 """Standard deviation of an image's strength around the one that was asked for."""
 
 
-def randaugment(images: Tensor, operations: int, strength: float, random: torch.Generator) -> Tensor:
+def randaugment(images: Tensor, operations: int, strength: float, draws: Draws) -> Tensor:
     """Images (N, 3, H, W) in 0..1, each changed by `operations` operations of about the given `strength` (0 to 1).
 
     The random numbers are drawn on the CPU, so that a run does not depend on the device.
     """
     for _ in range(operations):
-        chosen = torch.randint(len(OPERATIONS), (len(images),), generator=random)
-        drawn = torch.randn(len(images), generator=random).mul(JITTER).add(strength).clamp(0, 1)
-        sign = torch.randint(2, (len(images),), generator=random) * 2 - 1
+        chosen = draws.below(len(OPERATIONS))
+        drawn = draws.normal().mul(JITTER).add(strength).clamp(0, 1)
+        sign = draws.below(2) * 2 - 1
         strengths = (drawn * sign).to(images).reshape(-1, 1, 1, 1)
         images = images.clone()
         for number, operation in enumerate(OPERATIONS):

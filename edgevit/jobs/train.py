@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress) -> Checkpoint:
     """`training.fit.fit`; a model that is trained for a recipe is rounded as that says in every step and in every evaluation."""
-    last = checkpoints.read(run / "last") if resume else None
-    settings = (last and last.train) or train
-    rounds = None
-    if settings.quantize:
+
+    def rounding(settings: TrainConfig, last: Checkpoint | None) -> Rounds | None:
+        if not settings.quantize:
+            return None
         import quantize
 
-        rounds = Rounds(quantize.get(settings.quantize), last, progress)
-    return training.fit(train, run, resume, progress, rounds)
+        return Rounds(quantize.get(settings.quantize), last, progress)
+
+    return training.fit(train, run, resume, progress, rounding)
 
 
 class Rounds:

@@ -31,7 +31,18 @@ from edgevit.pipeline.running import read as read_run
 from edgevit.pipeline.running import run
 from edgevit.pipeline.runtimes import required
 from edgevit.pipeline.taught import lost as lost_origin
-from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
+from edgevit.pipeline.training import (
+    can_go_on,
+    choose_data,
+    evaluate,
+    goes_on,
+    mend,
+    resume,
+    settings,
+    speaks,
+    train,
+    train_best_rate,
+)
 from edgevit.pipeline.verifying import verify
 from edgevit.pipeline.weights import export_weights, import_weights
 from edgevit.planning.grid import Grid
@@ -61,12 +72,14 @@ __all__ = [
     "explain",
     "export",
     "export_weights",
+    "goes_on",
     "import_weights",
     "inspect",
     "kinds",
     "left_out",
     "lost_origin",
     "matrix",
+    "mend",
     "merged",
     "pairs",
     "parity",
@@ -87,6 +100,7 @@ __all__ = [
     "resume",
     "run",
     "settings",
+    "speaks",
     "taking",
     "too_little",
     "train",

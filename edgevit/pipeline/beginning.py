@@ -46,6 +46,8 @@ def _trained(settings: TrainConfig, out: Path, contents: Contents, progress: Pro
     images = contents.images(settings.data)
     begun = {name: contents.of(Path(path)) for name in ("start", "teacher") if (path := getattr(settings, name))}
     run = out / f"checkpoint-{_short({'train': _anywhere(settings), 'images': images or settings.data, **begun})}"
+    if said := training.mend(run):
+        progress(said, 1, 1)
     if training.can_go_on(run):
         training.resume({}, run, progress)
     elif _is_there(run):

@@ -13,15 +13,15 @@ from edgevit import checkpoint as checkpoints
 from edgevit import folder, stage
 from edgevit.data import lasting
 from edgevit.errors import BadInput, Diverged
-from edgevit.training import run_settings
-from edgevit.types import Checkpoint, DataChoice, EvalResult, Progress, TrainConfig
+from edgevit.training import ranks, run_settings
+from edgevit.types import EXECUTION, Checkpoint, DataChoice, EvalResult, Progress, TrainConfig
 
 DEV = 0.1
 
 
 def train(settings: TrainConfig, out: Path, force: bool, progress: Progress) -> Checkpoint:
     """Train into `out` and return the best checkpoint. An older run at `out` stays whole until the new one is."""
-    run = run_settings.place(out, force)
+    run = run_settings.place(out, force) if ranks.rank() == 0 else out
     return _fit(settings, run, out, False, progress)
 
 
@@ -74,20 +74,46 @@ def _named(progress: Progress, rate: float) -> Progress:
     return lambda label, done, total: progress(f"lr {rate:g}: {label}", done, total)
 
 
-def resume(given: Mapping[str, object], out: Path, progress: Progress) -> Checkpoint:
-    """Go on with the interrupted run at `out`. Raises BadInput where a setting is `given` that is not the run's."""
-    run, settings = run_settings.unfinished(out)
-    for name, value in given.items():
+def resume(given: Mapping[str, Any], out: Path, progress: Progress) -> Checkpoint:
+    """Go on with the interrupted run at `out`. Raises BadInput where a setting is `given` that is not the run's.
+
+    Of several workers the first one knows which run that is; the others hear it from that one.
+    """
+    try:
+        run, settings = run_settings.unfinished(out)
+    except BadInput:
+        if ranks.rank() == 0:
+            raise
+        run, settings = out, TrainConfig("", device=str(given.get("device", "auto")))
+    settings = dataclasses.replace(settings, **{name: value for name, value in given.items() if name in EXECUTION})
+    for name, value in given.items() if ranks.rank() == 0 else ():
         if value != getattr(settings, name) and str(Path(str(value)).resolve()) != getattr(settings, name):
             was = getattr(settings, name)
             raise BadInput(f"the run at {out} has {name} {was}, not {value}", "--resume takes the settings of the run")
-    if run != out:
+    if run != out and ranks.rank() == 0:
         run_settings.refuse_loss(out)
     return _fit(settings, run, out, True, progress)
 
 
+def mend(out: Path) -> str:
+    """Let an interrupted run at `out` whose last checkpoint is damaged go on from the one before; what is to be said of that."""
+    return run_settings.mend(out) if ranks.rank() == 0 else ""
+
+
+def goes_on(out: Path, resume: bool) -> bool:
+    """Whether to go on with the run at `out`: as was asked, or since torchrun started all workers anew when one had died."""
+    return resume or (ranks.restarted() and can_go_on(out))
+
+
+def speaks() -> bool:
+    """Whether this process is the one of several workers that tells how it went."""
+    return ranks.rank() == 0
+
+
 def _fit(settings: TrainConfig, run: Path, out: Path, again: bool, progress: Progress) -> Checkpoint:
-    stage.run("edgevit.jobs.train:fit", Checkpoint, progress, train=settings, run=run, resume=again)
+    made = stage.run("edgevit.jobs.train:fit", Checkpoint, progress, train=settings, run=run, resume=again).value
+    if ranks.rank():
+        return made
     if run != out:
         run_settings.refuse_loss(out)  # once more: the training took a while, and the new run is whole beside the old one
         folder.put_in_place(run, out.resolve())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import Tensor
 
 from edgevit.vit.model import ViT
 
@@ -19,5 +20,10 @@ class Average:
     @torch.no_grad()
     def follow(self, model: ViT, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        own, others = ([p.detach() for p in m.parameters()] for m in (self.model, model))
+        own, others = ([_own_part(p.detach()) for p in m.parameters()] for m in (self.model, model))
         torch._foreach_lerp_(own, others, 1 - decay)
+
+
+def _own_part(parameter: Tensor) -> Tensor:
+    """Of a parameter that several workers share, what this one keeps."""
+    return parameter.to_local() if hasattr(parameter, "to_local") else parameter  # type: ignore[no-any-return]

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgevit.training.pixels import Pixels
-from edgevit.types import Preprocess, ViTConfig
+from edgevit.data.drawing import Draws
+from edgevit.types import Preprocess
 from edgevit.vit.model import ViT
 
 CORRUPTED, MASKED, EXCHANGED = 0.5, 0.8, 0.1
 BITS = 3
 EVALUATED = 0
 """Seed of the masks of the held-out images, which are the same after every epoch."""
+NONE = -100
+"""The colour of a patch that is not asked for."""
 
 
 class Predictor(nn.Module):
@@ -33,49 +35,71 @@ class Predictor(nn.Module):
         nn.init.zeros_(self.colours.bias)
 
 
-class MaskedPatches:
+class MaskedPatches(nn.Module):
     """The objective `masked patches`. Its best checkpoint has the lowest loss on the held-out images."""
 
     better = "val_loss"
+    mean: Tensor
+    std: Tensor
 
-    def __init__(self, config: ViTConfig, preprocess: Preprocess, device: torch.device) -> None:
-        self.predictor = Predictor(config.width).to(device)
-        self.extra: nn.Module | None = self.predictor
-        self.config = config
-        self.mean, self.std = (torch.tensor(v, device=device).reshape(1, 3, 1, 1) for v in (preprocess.mean, preprocess.std))
+    def __init__(self, model: ViT, preprocess: Preprocess, predictor: Predictor | None = None) -> None:
+        super().__init__()
+        self.model, self.preprocess = model, preprocess
+        self.predictor = predictor or Predictor(model.config.width)
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(getattr(preprocess, name)).reshape(1, 3, 1, 1))
 
-    def loss(self, model: ViT, images: Tensor, classes: Tensor, random: torch.Generator) -> Tensor:
-        """Normalised images (n, 3, H, W) to the mean cross-entropy of their corrupted patches; nobody looks at the classes."""
-        logits, colours = self._predicted(model, images, random)
-        return F.cross_entropy(logits.float(), colours, reduction="sum") / max(1, len(colours))
+    @property
+    def extra(self) -> nn.Module | None:
+        return self.predictor
 
-    def _predicted(self, model: ViT, images: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Logits (m, 512) and true colours (m) of the corrupted patches of a batch."""
-        patches = model.patch_embed(images)
-        corrupted, what = (torch.rand(patches.shape[:2], generator=random).to(images.device) for _ in range(2))
+    def around(self, model: ViT) -> MaskedPatches:
+        return MaskedPatches(model, self.preprocess, self.predictor).to(self.mean.device)
+
+    def prepared(self, images: Tensor, classes: Tensor, draws: Draws) -> tuple[Tensor, ...]:
+        """Normalised images (n, 3, H, W) to what `forward` takes; nobody looks at the classes.
+
+        Which patches are corrupted and what becomes of them (n, patches), and which others may stand for them.
+        """
+        patches = self.model.config.patches
+        corrupted, what = draws.uniform(patches), draws.uniform(patches)
+        other = draws.below(max(1, len(draws)) * patches, patches)
+        return (images, *(x.to(images.device, non_blocking=True) for x in (corrupted, what, other)))
+
+    def forward(self, images: Tensor, corrupted: Tensor, what: Tensor, other: Tensor) -> Tensor:
+        """The mean cross-entropy of the corrupted patches."""
+        loss, _, count = self._judged(images, corrupted, what, other)
+        return loss / count.clamp(min=1)
+
+    def _judged(self, images: Tensor, corrupted: Tensor, what: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sum of the cross-entropies, right colours, and how many patches were corrupted.
+
+        All patches are predicted and the others left out of the sums: which there are is nothing that the host need know.
+        """
+        model, patches = self.model, self.model.patch_embed(images)
         chosen = corrupted < CORRUPTED
-        other = torch.randint(patches.shape[0] * patches.shape[1], patches.shape[:2], generator=random).to(images.device)
         exchanged = (chosen & (what >= MASKED) & (what < MASKED + EXCHANGED))[..., None]
         masked = (chosen & (what < MASKED))[..., None]
         seen = torch.where(exchanged, patches.flatten(0, 1)[other], patches)
-        seen = torch.where(masked, self.predictor.mask_token.to(patches.dtype), seen)  # type: ignore[operator]
-        encoded = model.norm(model.encode(model.embed(seen))[0])[:, self.config.prefix :]
-        return self.predictor.colours(encoded[chosen]), self.colours(images)[chosen]  # type: ignore[operator]
+        seen = torch.where(masked, self.predictor.mask_token.to(patches.dtype), seen)
+        encoded = model.norm(model.encode(model.embed(seen))[0])[:, model.config.prefix :]
+        logits, colours = self.predictor.colours(encoded).float().flatten(0, 1), self.colours(images)
+        loss = F.cross_entropy(logits, colours.where(chosen, NONE).flatten(), reduction="sum", ignore_index=NONE)
+        return loss, ((logits.argmax(1) == colours.flatten()) & chosen.flatten()).sum(), chosen.sum()
 
     def colours(self, images: Tensor) -> Tensor:
         """Normalised images (n, 3, H, W) to the mean colour of each patch (n, patches), of 512."""
-        patch = self.config.patch
-        means = F.avg_pool2d((images * self.std + self.mean).float(), patch).flatten(2)
+        means = F.avg_pool2d((images * self.std + self.mean).float(), self.model.config.patch).flatten(2)
         levels = (means * 2**BITS).floor().clamp(0, 2**BITS - 1).long()
         return (levels[:, 0] << (2 * BITS)) + (levels[:, 1] << BITS) + levels[:, 2]
 
-    @torch.inference_mode()
-    def evaluate(self, model: ViT, to_images, held_out: Pixels) -> dict[str, float]:  # type: ignore[no-untyped-def]
-        """Mean loss, and the fraction of corrupted patches whose colour is predicted, on the held-out images."""
-        random = torch.Generator().manual_seed(EVALUATED)
-        loss, right, count = 0.0, 0, 0
-        for pixels, _ in held_out.batches(torch.arange(len(held_out)), 256):
-            logits, colours = self._predicted(model, to_images(pixels), random)
-            loss += float(F.cross_entropy(logits.float(), colours, reduction="sum"))
-            right, count = right + int((logits.argmax(1) == colours).sum()), count + len(colours)
+    def tally(self, images: Tensor, classes: Tensor, number: int) -> Tensor:
+        """Sum of the losses, right colours, corrupted patches. The masks of a batch are the same after every epoch."""
+        random = torch.Generator().manual_seed(EVALUATED + number)
+        prepared = self.prepared(images, classes, Draws(random, len(images), 0, len(images)))
+        return torch.stack([x.double().cpu() for x in self._judged(*prepared)])
+
+    def metrics(self, sums: Tensor) -> dict[str, float]:
+        """Mean loss, and the fraction of corrupted patches whose colour is predicted."""
+        loss, right, count = sums.tolist()
         return {"val_loss": loss / max(1, count), "val_colours": right / max(1, count)}

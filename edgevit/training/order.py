@@ -5,18 +5,10 @@ It follows from the seed and the number of the epoch alone, so that no position 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Learned:
-    """So many batches of the present epoch, by so many workers. A run that goes on with other workers has several."""
-
-    workers: int
-    batches: int
+from edgevit.training.position import Learned
 
 
 def batches(images: int, seed: int, epoch: int, size: int, workers: int, before: tuple[Learned, ...]) -> list[tuple[Tensor, ...]]:

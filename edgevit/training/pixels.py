@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,6 +22,7 @@ class Pixels:
     def __init__(self, images: Images, preprocess: Preprocess, on_bad: str, progress: Progress) -> None:
         loader = Loader(images, preprocess, on_bad)
         self.preprocess = preprocess
+        self.waited = 0.0
         self.held = None
         if len(images) * math.prod(preprocess.crop) * 3 <= HELD_BYTES:
             pixels, self.classes = loader.everything(progress)
@@ -37,9 +38,8 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def batches(self, order: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """(pixels uint8 (n, H, W, 3), classes (n)) in the given order of positions."""
-        chunks = list(order.split(size))
+    def batches(self, chunks: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(pixels uint8 (n, H, W, 3), classes (n)) of the images at the given positions."""
         if self.held is not None:  # a second thread would bring a second pool of OpenMP threads, and they get in each other's way
             yield from map(self._take, chunks)
             return

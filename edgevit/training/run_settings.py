@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 from edgevit import checkpoint as checkpoints
-from edgevit import folder
+from edgevit import folder, record
 from edgevit.errors import BadInput, DamagedFile
 from edgevit.training import watch
+from edgevit.training.position import Position
 from edgevit.types import Checkpoint, TrainConfig
 
 STATE = "training.safetensors"
 """Beside the weights of `last`: what else a run needs to go on."""
-CHECKPOINT = {checkpoints.WEIGHTS, checkpoints.RECORD}
+POSITION = "position.json"
+"""Also there: how far it is."""
+LAST, BEFORE, BEST = "last", "before", "best"
+"""The checkpoints of a run. `before` is the one before the last, for the day on which that is damaged."""
+CHECKPOINT = {checkpoints.WEIGHTS, checkpoints.RECORD, checkpoints.QUANTIZED}
 OURS = {
-    "best": CHECKPOINT,
-    "last": CHECKPOINT | {STATE},
+    BEST: CHECKPOINT,
+    LAST: CHECKPOINT | {STATE, POSITION},
+    BEFORE: CHECKPOINT | {STATE, POSITION},
     "tensorboard": None,
     watch.LINES: None,
     Path(watch.LINES).with_suffix(".partial").name: None,
@@ -87,6 +94,40 @@ def unfinished(out: Path) -> tuple[Path, TrainConfig]:
                 raise BadInput(f"nothing left to resume: {out} has all its {last.train.epochs} epochs")
             return run, last.train
     raise BadInput(f"nothing to resume in {out}", "no epoch was finished there; train without --resume")
+
+
+def mend(out: Path) -> str:
+    """Where the last checkpoint of the run at `out` is damaged, put the one before it in its place; what is to be said of that.
+
+    Raises DamagedFile where neither is whole.
+    """
+    for run in (_beside(out), out):
+        if os.path.lexists(run / LAST) and (wrong := damage(run / LAST)):
+            if not os.path.lexists(run / BEFORE) or (also := damage(run / BEFORE)):
+                hint = f"the one before it is too: {also}" if os.path.lexists(run / BEFORE) else "there is none before it"
+                raise DamagedFile(f"the last checkpoint is damaged: {wrong}", hint)
+            folder.put_in_place(run / BEFORE, run / LAST)
+            return f"the last checkpoint is damaged ({wrong}); going on from the one before it"
+        if os.path.lexists(run / LAST):
+            return ""
+    return ""
+
+
+def damage(last: Path) -> str:
+    """What is wrong with a checkpoint that a run is to go on from, by the hashes of its files; nothing where it is whole."""
+    try:
+        known, position = checkpoints.read(last), record.read(last / POSITION, Position)
+        hashes = {checkpoints.WEIGHTS: known.weights_sha256, STATE: position.state_sha256}
+        if known.quantized_sha256:
+            hashes[checkpoints.QUANTIZED] = known.quantized_sha256
+        for name, sha256 in hashes.items():
+            if not (last / name).is_file():
+                return f"no {name}"
+            if folder.sha256(last / name) != sha256:
+                return f"{name} is not what was written"
+    except BadInput as error:
+        return error.message
+    return ""
 
 
 def _told(run: Path) -> float:

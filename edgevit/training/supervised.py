@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgevit import checkpoint as checkpoints
+from edgevit.data.drawing import Draws
 from edgevit.errors import BadInput
 from edgevit.training.mix import erased, mixed
-from edgevit.training.pixels import Pixels
 from edgevit.types import Preprocess, TrainConfig
 from edgevit.vit.model import ViT
 
@@ -53,26 +53,35 @@ def softly(logits: Tensor, said: Tensor) -> Tensor:
     return F.kl_div(*softened, reduction="batchmean", log_target=True) * TEMPERATURE**2
 
 
-class Supervised:
+class Supervised(nn.Module):
     """The objective `classes`. Its best checkpoint has the highest top-1 on the held-out images.
 
     Where it is only to answer as its teacher does, the one that does so best.
     """
 
-    def __init__(self, train: TrainConfig, classes: int, teacher: Teacher | None) -> None:
-        self.train, self.classes, self.teacher = train, classes, teacher
-        self.better = "val_loss" if train.distil == "answers" else "val_top1"
-        self.extra: nn.Module | None = None
+    extra: nn.Module | None = None
 
-    def loss(self, model: ViT, images: Tensor, classes: Tensor, random: torch.Generator) -> Tensor:
-        """Normalised images (n, 3, H, W) and their classes (n) to the mean loss."""
-        train, targets = self.train, classes
+    def __init__(self, model: ViT, train: TrainConfig, classes: int, teacher: Teacher | None) -> None:
+        super().__init__()
+        self.model, self.train_config, self.classes, self.teacher = model, train, classes, teacher
+        self.better = "val_loss" if train.distil == "answers" else "val_top1"
+
+    def around(self, model: ViT) -> Supervised:
+        return Supervised(model, self.train_config, self.classes, self.teacher)
+
+    def prepared(self, images: Tensor, classes: Tensor, draws: Draws) -> tuple[Tensor, ...]:
+        """Normalised images (n, 3, H, W) and their classes (n) to images, targets and what the teacher says (n, classes)."""
+        train, targets = self.train_config, classes
         if train.mixup or train.cutmix:
             targets = F.one_hot(classes, self.classes).float()
-            images, targets = mixed(images, targets, train.mixup or 0.0, train.cutmix or 0.0, random)
-        images = erased(images, train.erasing, random) if train.erasing else images
+            images, targets = mixed(images, targets, train.mixup or 0.0, train.cutmix or 0.0, draws)
+        images = erased(images, train.erasing, draws) if train.erasing else images
+        return (images, targets, self.teacher(images).float()) if self.teacher else (images, targets)
+
+    def forward(self, images: Tensor, targets: Tensor, said: Tensor | None = None) -> Tensor:
+        """What `prepared` gives to the mean loss."""
+        train, model = self.train_config, self.model
         heads = [logits.float() for logits in model.answers(*model.encode(model.embed(model.patch_embed(images))))]
-        said = self.teacher(images).float() if self.teacher else None
         if said is not None and train.distil == "answers":
             return differently(sum(heads[1:], heads[0]) / len(heads), said).mean()
         own = [F.cross_entropy(logits, targets, label_smoothing=train.label_smoothing or 0.0) for logits in heads]
@@ -83,16 +92,17 @@ class Supervised:
         taught = [softly(logits, said) for logits in heads]
         return ((1 - SHARE) * sum(own[1:], own[0]) + SHARE * sum(taught[1:], taught[0])) / len(heads)
 
-    @torch.inference_mode()
-    def evaluate(self, model: ViT, to_images, held_out: Pixels) -> dict[str, float]:  # type: ignore[no-untyped-def]
-        """Mean loss and top-1 (a fraction of 1) on the held-out images."""
-        loss, right = 0.0, 0
-        for pixels, classes in held_out.batches(torch.arange(len(held_out)), 256):
-            images = to_images(pixels)
-            out = model(images).float().cpu()
-            if self.teacher and self.train.distil == "answers":
-                loss += float(differently(out, self.teacher(images).float().cpu()).sum())
-            else:
-                loss += float(F.cross_entropy(out, classes, reduction="sum"))
-            right += int((out.argmax(1) == classes).sum())
-        return {"val_loss": loss / len(held_out), "val_top1": right / len(held_out)}
+    def tally(self, images: Tensor, classes: Tensor, number: int) -> Tensor:
+        """Sum of the losses, right answers, images."""
+        out, classes = self.model(images).float().cpu(), classes.cpu()
+        if self.teacher and self.train_config.distil == "answers":
+            loss = differently(out, self.teacher(images).float().cpu()).sum()
+        else:
+            loss = F.cross_entropy(out, classes, reduction="sum")
+        right = (out.argmax(1) == classes).sum()
+        return torch.tensor([float(loss), float(right), len(out)], dtype=torch.float64)
+
+    def metrics(self, sums: Tensor) -> dict[str, float]:
+        """Mean loss and top-1 (a fraction of 1)."""
+        loss, right, images = sums.tolist()
+        return {"val_loss": loss / images, "val_top1": right / images}

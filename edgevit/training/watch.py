@@ -29,6 +29,11 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.board.close()
 
+    def catch_up(self, metrics: dict[str, float]) -> None:
+        """Tell what was learned before the run was interrupted, and not yet told."""
+        if metrics and (not self.rows or self.rows[-1]["epoch"] < metrics["epoch"]):
+            self.row(metrics)
+
     def row(self, metrics: dict[str, float]) -> None:
         self.rows.append(metrics)
         partial = self.path.with_suffix(".partial")

@@ -55,10 +55,11 @@ from edgevit.types.quant import LayerRule, QuantRecipe, Weights
 from edgevit.types.report import Report, Sample
 from edgevit.types.road import Budgets, Held, ImportChoice, Limits, Reused, Road, RoadDevice, RunRecord
 from edgevit.types.target import Footprint, Input, Library, MetadataWriter, Runtime, Target, Tolerance
-from edgevit.types.train import Checkpoint, TrainConfig
+from edgevit.types.train import EXECUTION, Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
 
 __all__ = [
+    "EXECUTION",
     "Analysis",
     "Artifact",
     "Asked",

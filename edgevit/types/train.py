@@ -12,6 +12,10 @@ AUGMENTS = ("none", "light", "photo", "strong")
 DISTILS = ("none", "soft", "token", "answers")
 
 
+EXECUTION = ("device", "compile", "recompute", "parallel", "save_minutes")
+"""Settings of what a training is computed by: a run may go on with others."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How a checkpoint is trained. What is None is derived by `training.recipe` from the preset, the data and the model.
@@ -79,6 +83,17 @@ class TrainConfig:
     precision: str | None = None
     """Of the matrix products while training, `float32` or `bfloat16`; weights, sums and the optimiser stay float32."""
 
+    auto_batch: bool = False
+    """Whether a batch that does not fit in memory is divided, and a step made of several."""
+    compile: bool | None = None
+    """Whether torch compiles the model; None: on a GPU."""
+    recompute: bool = False
+    """Whether what the blocks compute is computed again on the way back, to save memory."""
+    parallel: str = "ddp"
+    """Where there are several workers: `ddp`, each has the whole model; `fsdp`, each keeps a part of it."""
+    save_minutes: float = 10.0
+    """Within an epoch, minutes from one save to the next; 0: after each step."""
+
     def __post_init__(self) -> None:
         for name, low, high in (
             ("epochs", 1, 100_000), ("batch", 1, 1 << 20), ("accumulate", 1, 1 << 16), ("lr", 1e-12, 100),
@@ -87,6 +102,7 @@ class TrainConfig:
             ("erasing", 0, 1), ("drop_path", 0, 0.999), ("ema", 0, 0.999999), ("held_out", 1e-6, 0.999999), ("fraction", 1e-6, 1),
             ("dev", 0, 0.9), ("seed", 0, 1 << 31),
             ("registers", 0, 1024), ("representation", 0, 1 << 16), ("keep_patches", 0.25, 1),
+            ("save_minutes", 0, 1e6),
         ):  # fmt: skip
             value = getattr(self, name)
             require(
@@ -96,7 +112,7 @@ class TrainConfig:
         for name, known in (
             ("preset", PRESETS), ("pool", POOLS), ("positions", POSITIONS), ("gelu", GELUS), ("augment", AUGMENTS),
             ("optimiser", ("adamw", "sgd")), ("distil", DISTILS), ("objective", ("classes", "masked patches")),
-            ("on_bad_image", ("refuse", "skip")), ("precision", ("float32", "bfloat16")),
+            ("on_bad_image", ("refuse", "skip")), ("precision", ("float32", "bfloat16")), ("parallel", ("ddp", "fsdp")),
         ):  # fmt: skip
             value = getattr(self, name)
             require(value is None or value in known, f"unknown {name.replace('_', '-')}: {value}; known: {', '.join(known)}")

@@ -8,6 +8,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from edgevit.types import Merge, ViTConfig
 from edgevit.vit.merging import PatchMerging
@@ -82,10 +83,11 @@ class Block(nn.Module):
     """One pre-norm encoder block (paper, equations 2 and 3).
 
     In training each residual branch is left out with the probability `drop_path`, image by image (stochastic depth,
-    arXiv 1603.09382).
+    arXiv 1603.09382). With `recompute` what a block computed in training is not kept for the way back, but computed once more.
     """
 
     drop_path = 0.0
+    recompute = False
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -95,6 +97,11 @@ class Block(nn.Module):
         self.mlp = Mlp(config)
 
     def forward(self, x: Tensor, log_sizes: Tensor | None = None) -> Tensor:
+        if self.recompute and self.training:
+            return checkpoint(self._computed, x, log_sizes, use_reentrant=False)  # type: ignore[no-any-return]
+        return self._computed(x, log_sizes)
+
+    def _computed(self, x: Tensor, log_sizes: Tensor | None) -> Tensor:
         x = x + self._kept(self.attn(self.norm1(x), log_sizes))
         return x + self._kept(self.mlp(self.norm2(x)))
 

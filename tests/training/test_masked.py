@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from edgevit.data.dataset import Images
+from edgevit.data.drawing import draws
 from edgevit.training import recipe
 from edgevit.training.fit import fit
 from edgevit.training.images import Chosen
@@ -46,15 +47,15 @@ def test_pretraining_has_a_preset_of_its_own() -> None:
 
 def test_no_patch_corrupted_is_nothing_to_learn() -> None:
     shape = config("Pico/8", (16, 16), 0)
-    model, objective = ViT(shape), MaskedPatches(shape, Preprocess((16, 16), (16, 16)), torch.device("cpu"))
-    seeds = (torch.Generator().manual_seed(seed) for seed in range(60))
-    losses = [float(objective.loss(model, torch.randn(1, 3, 16, 16), torch.zeros(1), seed).detach()) for seed in seeds]
+    objective = MaskedPatches(ViT(shape), Preprocess((16, 16), (16, 16)))
+    prepared = (objective.prepared(torch.randn(1, 3, 16, 16), torch.zeros(1), draws(i, 0, 0, 1, 0, 1)) for i in range(60))
+    losses = [float(objective(*given).detach()) for given in prepared]
     assert all(np.isfinite(losses)) and 0.0 in losses
 
 
 def test_colours_of_patches() -> None:
     shape = config("Pico/8", (16, 16), 0)
-    objective = MaskedPatches(shape, Preprocess((16, 16), (16, 16)), torch.device("cpu"))
+    objective = MaskedPatches(ViT(shape), Preprocess((16, 16), (16, 16)))
     images = torch.zeros(1, 3, 16, 16)
     images[0, 0, :8, :8], images[0, 1, :8, 8:], images[0, 2, 8:, :8] = 1.0, 0.99, 0.126
     normalised = (images - 0.5) / 0.5
@@ -65,9 +66,9 @@ def test_corrupted_patches_are_predicted_without_being_seen() -> None:
     """The gradient of the loss reaches pixels of a masked patch by no way."""
     torch.manual_seed(0)
     shape = config("Pico/8", (16, 16), 0)
-    model, objective = ViT(shape), MaskedPatches(shape, Preprocess((16, 16), (16, 16)), torch.device("cpu"))
+    objective = MaskedPatches(ViT(shape), Preprocess((16, 16), (16, 16)))
     torch.nn.init.normal_(objective.predictor.colours.weight)
     images = torch.randn(32, 3, 16, 16, requires_grad=True)
-    objective.loss(model, images, torch.zeros(32), torch.Generator().manual_seed(0)).backward()
+    objective(*objective.prepared(images, torch.zeros(32), draws(0, 0, 0, 32, 0, 32))).backward()
     seen = torch.nn.functional.avg_pool2d(images.grad.abs().sum(1, keepdim=True), 8).flatten() > 0
     assert 0.5 < seen.float().mean() < 0.75  # 40 % are masked, and some of the rest stand in for others

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from edgevit.data.augment import AUGMENTS, augment
+from edgevit.data.drawing import draws
 from edgevit.data.randaugment import OPERATIONS, randaugment
 from edgevit.training.mix import erased, mixed
 
@@ -15,14 +16,14 @@ from edgevit.training.mix import erased, mixed
 def test_mirror_alone_moves_nothing() -> None:
     images = torch.rand(64, 3, 12, 12)
     how = dataclasses.replace(AUGMENTS["none"], mirror=True)
-    found = augment(images, how, torch.Generator().manual_seed(0))
+    found = augment(images, how, draws(0, 0, 0, 64, 0, 64))
     turned = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(found, images, strict=True)]
     same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(found, images, strict=True)]
     assert all(a != b for a, b in zip(turned, same, strict=True)) and 16 < sum(turned) < 48
 
 
 def test_mixing() -> None:
-    random = torch.Generator().manual_seed(0)
+    random = draws(0, 0, 0, 8, 0, 8)
     images, targets = torch.rand(8, 3, 16, 16), torch.eye(8)
     assert mixed(images, targets, 0.0, 0.0, random)[0] is images
     for mixup, cutmix in ((1.0, 0.0), (0.0, 1.0)):
@@ -37,10 +38,10 @@ def test_mixing() -> None:
 
 def test_erasing() -> None:
     images = torch.zeros(64, 3, 16, 16)
-    found = erased(images, 0.5, torch.Generator().manual_seed(0))
+    found = erased(images, 0.5, draws(0, 0, 0, 64, 0, 64))
     hit = (found != 0).flatten(1).any(1)
     assert 0.3 < hit.float().mean() < 0.7 and not images.any()
-    assert erased(images, 0.0, torch.Generator()) is images
+    assert erased(images, 0.0, draws(0, 0, 0, 64, 0, 64)) is images
 
 
 @pytest.mark.parametrize("number", range(len(OPERATIONS)))
@@ -56,9 +57,9 @@ def test_operations_of_randaugment(number: int) -> None:
 
 def test_randaugment_is_the_same_for_the_same_numbers() -> None:
     images = torch.rand(16, 3, 12, 12)
-    once, again = (randaugment(images, 2, 0.5, torch.Generator().manual_seed(3)) for _ in range(2))
+    once, again = (randaugment(images, 2, 0.5, draws(3, 0, 0, 16, 0, 16)) for _ in range(2))
     assert torch.equal(once, again) and not torch.equal(once, images) and once.min() >= 0 and once.max() <= 1
-    assert not torch.equal(augment(images, AUGMENTS["strong"], torch.Generator()), images)
+    assert not torch.equal(augment(images, AUGMENTS["strong"], draws(0, 0, 0, 16, 0, 16)), images)
 
 
 def test_turns_and_shears_are_in_pixels_not_in_sides() -> None:
@@ -66,7 +67,7 @@ def test_turns_and_shears_are_in_pixels_not_in_sides() -> None:
     y, x = torch.meshgrid(torch.arange(32) - 15.5, torch.arange(64) - 31.5, indexing="ij")
     disc = ((x**2 + y**2) < 100).float().expand(1, 3, -1, -1)
     how = dataclasses.replace(AUGMENTS["none"], turn=180)
-    for found in (augment(disc, how, torch.Generator().manual_seed(3)), OPERATIONS[9](disc, torch.ones(1, 1, 1, 1))):
+    for found in (augment(disc, how, draws(3, 0, 0, 1, 0, 1)), OPERATIONS[9](disc, torch.ones(1, 1, 1, 1))):
         difference = (found - disc)[..., 4:-4, 20:-20].abs()  # beyond, what comes into view is grey
         assert difference.mean() < 0.05 and difference.max() > 0
 

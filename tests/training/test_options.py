@@ -14,6 +14,7 @@ import torch
 
 from edgevit import checkpoint as checkpoints
 from edgevit.data.dataset import Images
+from edgevit.data.drawing import draws
 from edgevit.errors import BadInput
 from edgevit.jobs.evaluate import evaluate
 from edgevit.training import recipe, watch
@@ -188,7 +189,7 @@ def test_the_loss_of_a_student(start: Path) -> None:
     as it answers, the answer of all heads together by its probabilities alone.
     """
     torch.manual_seed(0)
-    device, random = torch.device("cpu"), torch.Generator()
+    device, random = torch.device("cpu"), draws(0, 0, 0, 6, 0, 6)
     images, classes = torch.randn(6, 3, 32, 32), torch.randint(10, (6,))
     record, teacher = checkpoints.load(start)
     said = teacher(images).detach()
@@ -199,9 +200,8 @@ def test_the_loss_of_a_student(start: Path) -> None:
         for head in model.heads():
             torch.nn.init.normal_(head.weight)
         train = dataclasses.replace(TINY, teacher=str(start), distil=distil, pool=pool, label_smoothing=0.0)
-        found = Supervised(train, 10, Teacher(start, record.labels, record.preprocess, device)).loss(
-            model, images, classes, random
-        )
+        objective = Supervised(model, train, 10, Teacher(start, record.labels, record.preprocess, device))
+        found = objective(*objective.prepared(images, classes, random))
         logits = model.answers(*model.encode(model.embed(model.patch_embed(images))))
         own = [-x.log_softmax(1)[range(6), classes].mean() for x in logits]
         if distil == "token":
@@ -255,7 +255,7 @@ def test_the_dial() -> None:
     for preset, given in (("scratch", None), ("finetune", start), ("paper", start), ("probe", start)):
         found = recipe.resolve(TrainConfig("x", preset=preset), _source(8000, 32, True), given)
         undecided = {name for name, value in vars(found).items() if value is None}
-        assert not undecided - {"start", "teacher", "precision", "keep_patches", "quantize"}, preset
+        assert not undecided - {"start", "teacher", "precision", "compile", "keep_patches", "quantize"}, preset
     learnt = recipe.resolve(TrainConfig("x", start="y", quantize="int4", keep_head=True), _source(8000, 32, True), start)
     assert (learnt.preset, learnt.lr, learnt.epochs, learnt.layer_decay) == ("quantize", None, 7, 1.0)
     rates = [recipe.paced(learnt, 192, loss).lr for loss in (0.0, 0.0025, 1.0)]

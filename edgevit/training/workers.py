@@ -1,0 +1,122 @@
+"""Several processes that train one model, each on a part of every batch: how they meet, agree and add up.
+
+They are started by torchrun, on one machine or many. One process alone is the same, and none of this costs it anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from edgevit.errors import BadInput
+from edgevit.training import ranks
+
+
+@dataclass(frozen=True)
+class Workers:
+    """`rank` of `count`; `device` is this one's own."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes and speaks."""
+        return self.rank == 0
+
+    def said(self, text: str) -> str:
+        """What the first worker says, to all."""
+        if self.count == 1:
+            return text
+        data = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        length = torch.tensor(len(data))
+        dist.broadcast(length, 0)
+        data = data if self.first else torch.empty(int(length), dtype=torch.uint8)
+        dist.broadcast(data, 0)
+        return bytes(data.tolist()).decode()
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of a tensor on the CPU over all workers."""
+        if self.count > 1:
+            dist.all_reduce(values)
+        return values
+
+    def largest(self, value: int) -> int:
+        if self.count == 1:
+            return value
+        found = torch.tensor(value)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return int(found)
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self.count > 1:
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def joined(device: str) -> Iterator[Workers]:
+    """The workers of this training, met. `device` as the user says it; with several on a machine, each has a GPU of its own."""
+    workers = Workers(ranks.rank(), ranks.count(), choose_device(device))
+    if workers.count == 1:
+        yield workers
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if workers.device.type == "cuda" else "gloo")
+    try:
+        yield workers
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one. Raises BadInput for a device that is not there."""
+    if name in ("auto", "cuda") and torch.cuda.is_available() and ranks.count() > 1:
+        return _own_gpu()
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise BadInput(f"no such device here: {name}", "--device auto takes the GPU where there is one") from error
+    return device
+
+
+def _own_gpu() -> torch.device:
+    if ranks.local() >= torch.cuda.device_count():
+        hint = "torchrun --nproc-per-node gpu starts one worker for each"
+        raise BadInput(f"worker {ranks.local()} of this machine has no GPU: there are {torch.cuda.device_count()}", hint)
+    torch.cuda.set_device(ranks.local())
+    return torch.device("cuda", ranks.local())
+
+
+def replicated(module: nn.Module, workers: Workers) -> nn.Module:
+    """A module whose gradients are the mean of all workers'; itself where there is one."""
+    if workers.count == 1:
+        return module
+    device = [workers.device.index] if workers.device.type == "cuda" else None
+    return DistributedDataParallel(module, device, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def shard(module: nn.Module, blocks: list[nn.Module], workers: Workers, *entered: str) -> None:
+    """Let each worker keep a part of every parameter of `module` (FSDP2), in place: whole, a block is there while it computes.
+
+    `entered` are methods of the module that compute, besides its forward.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    mesh = init_device_mesh(workers.device.type, (workers.count,))
+    for block in blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(module, mesh=mesh)
+    for name in entered:
+        register_fsdp_forward_method(module, name)
