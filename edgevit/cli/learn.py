@@ -169,7 +169,8 @@ def _run(given: dict[str, Any], out: Path, rates: tuple[float, ...], resume: boo
     except KeyboardInterrupt as stop:
         verb = "pretrain" if "objective" in given else "train"
         goes_on = f"what is done stays whole, and goes on with: edgevit {verb} --resume --out {out}"
-        console.note(f"stopped; {goes_on if pipeline.can_go_on(out) else 'no epoch was finished, nothing was changed'}")
+        if pipeline.speaks():
+            console.note(f"stopped; {goes_on if pipeline.can_go_on(out) else 'no epoch was finished, nothing was changed'}")
         raise typer.Exit(exit_code(stop)) from None
     if not pipeline.speaks():
         return

@@ -102,7 +102,7 @@ def mend(out: Path) -> str:
 
 def goes_on(out: Path, resume: bool) -> bool:
     """Whether to go on with the run at `out`: as was asked, or since torchrun started all workers anew when one had died."""
-    return resume or (ranks.restarted() and can_go_on(out))
+    return resume or (ranks.restarts() > 0 and can_go_on(out))
 
 
 def speaks() -> bool:

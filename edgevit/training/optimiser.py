@@ -17,7 +17,9 @@ UNDECAYED = ("cls_token", "dist_token", "reg_token", "mask_token", "pos_embed", 
 """Last parts of the names of embeddings. They, biases and norms do not decay."""
 
 
-def build(parameters: dict[str, nn.Parameter], train: TrainConfig, depth: int) -> torch.optim.Optimizer:
+def build(
+    parameters: dict[str, nn.Parameter], train: TrainConfig, depth: int, sharded: bool = False
+) -> torch.optim.Optimizer:
     """The optimiser of a resolved `train` for those of the named `parameters` that learn; the encoder has `depth` blocks.
 
     The rate comes with each step, by `set_rate`. Every group has the `scale` of its own: layer_decay to the power of the number
@@ -31,7 +33,7 @@ def build(parameters: dict[str, nn.Parameter], train: TrainConfig, depth: int) -
             groups.setdefault((scale, train.weight_decay if _decays(name, parameter) else 0.0), []).append(parameter)
     made = [{"params": p, "weight_decay": decay, "scale": scale} for (scale, decay), p in groups.items()]
     if train.optimiser == "sgd":
-        return torch.optim.SGD(made, lr=0.0, momentum=MOMENTUM, fused=True)
+        return torch.optim.SGD(made, lr=0.0, momentum=MOMENTUM, fused=not sharded)  # torch has no sharded one
     return torch.optim.AdamW(made, lr=0.0, betas=(0.9, 0.999), fused=True)
 
 

@@ -8,19 +8,22 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from edgevit.training.speed import flops
 from edgevit.training.workers import Workers
 from edgevit.vit.model import ViT
 
 IMAGES, TIMES = 4, 3
 PAYS = 1.25
 """So many times faster, at least; below that, noise would decide."""
+SMALL = 1e9
+"""Operations of an image in a step, up to which nothing is tried: what is saved in them is lost around them (docs/log.md)."""
 
 
 def choose(model: ViT, crew: Workers) -> str:
     """bfloat16 on a GPU: half the time. On a CPU where it computes so by itself, and this model is the faster for it."""
     if crew.device.type == "cuda":
         return "bfloat16"
-    faster = crew.first and crew.device.type == "cpu" and _has_bfloat16() and _gain(model) > PAYS
+    faster = crew.first and crew.device.type == "cpu" and _has_bfloat16() and flops(model.config) > SMALL and _gain(model) > PAYS
     return crew.said("bfloat16" if faster else "float32")
 
 

@@ -122,11 +122,11 @@ def _learner(
         block.recompute = train.recompute
     average = Average(model, train.ema) if train.ema else None
     shown = learned.around(average.model) if average else learned
-    if engines.sharded(train, crew):
+    if sharded := engines.sharded(train, crew):
         for one in {id(o): o for o in (learned, shown)}.values():
             if engines.compiles(train, crew):
                 for each in one.model.blocks:
                     each.compile()
             workers.shard(one, list(one.model.blocks), crew, "tally")
-    built = optimiser.build(run_folder.parameters(model, learned.extra), train, len(model.blocks))
-    return Learner(model, learned.extra, built, average, crew, engines.sharded(train, crew), rounds), shown
+    built = optimiser.build(run_folder.parameters(model, learned.extra), train, len(model.blocks), sharded)
+    return Learner(model, learned.extra, built, average, crew, sharded, rounds), shown

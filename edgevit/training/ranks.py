@@ -21,9 +21,9 @@ def local() -> int:
     return _number("LOCAL_RANK", rank())
 
 
-def restarted() -> bool:
-    """Whether torchrun started all workers anew, since one of them died."""
-    return _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
+def restarts() -> int:
+    """How often torchrun has started all workers anew, since one of them had died."""
+    return _number("TORCHELASTIC_RESTART_COUNT", 0)
 
 
 def _number(name: str, default: int) -> int:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from edgevit.errors import BadInput
@@ -68,12 +70,19 @@ def joined(device: str) -> Iterator[Workers]:
     if workers.count == 1:
         yield workers
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if workers.device.type == "cuda" else "gloo")
+    backends = "cpu:gloo,cuda:nccl" if workers.device.type == "cuda" else "gloo"
+    dist.init_process_group(backends, store=_store(), rank=workers.rank, world_size=workers.count)
     try:
         yield workers
         dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def _store() -> PrefixStore:
+    """Where the workers leave their addresses. torchrun starts them anew beside those that the dead ones left (torch 2.13)."""
+    store, _, _ = next(rendezvous("env://"))
+    return PrefixStore(f"start {ranks.restarts()}", store)
 
 
 def choose_device(name: str) -> torch.device:
@@ -117,6 +126,6 @@ def shard(module: nn.Module, blocks: list[nn.Module], workers: Workers, *entered
     mesh = init_device_mesh(workers.device.type, (workers.count,))
     for block in blocks:
         fully_shard(block, mesh=mesh)
-    fully_shard(module, mesh=mesh)
+    fully_shard(module, mesh=mesh, reshard_after_forward=True)  # torch leaves the outermost whole, and its parameters others
     for name in entered:
         register_fsdp_forward_method(module, name)
