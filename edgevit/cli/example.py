@@ -13,7 +13,7 @@ checkpoint = "runs/flowers"             # a checkpoint that is there
 # [import]                              # or weights of others; the options of edgevit import
 # source = "timm/deit_tiny_patch16_224.fb_in1k"
 
-targets = ["executorch", "tflite"]      # edgevit targets lists them; "all" for all
+targets = ["executorch", "tflite"]      # edgevit targets lists them; ["all"] for all
 recipes = ["fp32", "int8"]              # edgevit recipes lists them; or FILE.toml
 # keep_patches = [1.0, 0.5]             # share of the patches that are left after merging
 # input = ["tensor"]                    # or "pixels"
