@@ -75,8 +75,8 @@ def test_more_launches_than_the_most_are_the_most() -> None:
         ("[[device]]\nname = 'local'\nrun = 3", r"\[\[device\]\] 1: unknown key: run"),
         ("[[device]]\nname = 'local'\n[[device]]\nname = 'local'", "twice the same: local"),
         ("[[device]]\nruns = 3", "name is missing"),
-        ("[[device]]\nname = 'pi'", "no device is called 'pi'"),
-        ("[[device]]\nname = 'ssh://-oProxyCommand=x'", "no device is called"),
+        ("[[device]]\nname = 'pi'", "no such device: pi"),
+        ("[[device]]\nname = 'ssh://-oProxyCommand=x'", "not the name of a device"),
         ("[[device]]\nname = 'local'\nunits = ['tpu']", "unknown unit: tpu"),
         ("[[device]]\nname = 'local'\nlaunches = 9\nmost_launches = 8", "most_launches is below launches"),
         ("[[device]]\nname = 'local'\naffinity = [-1]", "cores, which count from 0"),
@@ -133,6 +133,11 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "edgevit.toml").write_bytes(b"#" * (toml.LARGEST + 1))
     with pytest.raises(BadInput, match="too large"):
         road.read(tmp_path / "edgevit.toml")
+
+
+@pytest.mark.parametrize("name", ["local", "macos", "ios:00008120-1", "adb", "ssh://pi@10.0.0.5:2222?python=/home/pi/venv/bin/python"])
+def test_every_device_that_a_bench_takes(name: str, tmp_path: Path) -> None:
+    assert [one.name for one in _read(tmp_path, f"{TRAINED}[[device]]\nname = {name!r}").devices] == [name]
 
 
 def test_the_example_is_a_road(tmp_path: Path) -> None:

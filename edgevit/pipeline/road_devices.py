@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +12,8 @@ from edgevit.errors import BadInput, UnknownName
 from edgevit.pipeline import table
 from edgevit.pipeline.table import FLAG, NUMBER, TABLE, TEXT, TEXTS, WHOLE, WHOLES
 from edgevit.types import BenchRules, Budgets, Limits, RoadDevice, Unit
+from targets import devices as devices_of
 
-SPEC = re.compile(r"local|ssh://([A-Za-z0-9_][\w.-]*@)?([A-Za-z0-9][\w.-]*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?|adb(:[\w.:-]+)?")
-"""`local`, `ssh://[USER@]HOST[:PORT]`, `adb` or `adb:SERIAL`. No name begins with a hyphen: ssh would read it as an option."""
 RULES = {
     "runs": WHOLE, "warmup": WHOLE, "launches": WHOLE, "most_launches": WHOLE, "narrow": NUMBER, "seconds": NUMBER,
     "threads": WHOLE, "affinity": WHOLES, "images": WHOLE, "sustained": NUMBER, "seed": WHOLE, "units": TEXTS,
@@ -63,9 +61,12 @@ def _device(place: str, said: Mapping[str, Any]) -> RoadDevice:
     table.require(place, said, {**RULES, **OF_DEVICE})
     table.within(place, said, BOUNDS)
     name = said.get("name", "")
-    if not SPEC.fullmatch(name):
-        hint = "local, ssh://USER@HOST, ssh://HOST:PORT, adb or adb:SERIAL"
-        raise BadInput(f"{place}: no device is called {name!r}"[:200] if name else f"{place}: name is missing", hint)
+    if not name:
+        raise BadInput(f"{place}: name is missing", f"known: {', '.join(devices_of.KNOWN)}")
+    try:
+        devices_of.kind(name)
+    except BadInput as error:
+        raise BadInput(f"{place}: {error.message}"[:300], error.hint) from error
     rules = {key: value for key, value in said.items() if key in RULES}
     for unit in rules.get("units", []):
         if unit not in list(Unit):
