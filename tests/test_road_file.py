@@ -135,7 +135,9 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         road.read(tmp_path / "edgevit.toml")
 
 
-@pytest.mark.parametrize("name", ["local", "macos", "ios:00008120-1", "adb", "ssh://pi@10.0.0.5:2222?python=/home/pi/venv/bin/python"])
+@pytest.mark.parametrize(
+    "name", ["local", "macos", "ios:00008120-1", "adb", "ssh://pi@10.0.0.5:2222?python=/home/pi/venv/bin/python"]
+)
 def test_every_device_that_a_bench_takes(name: str, tmp_path: Path) -> None:
     assert [one.name for one in _read(tmp_path, f"{TRAINED}[[device]]\nname = {name!r}").devices] == [name]
 

@@ -11,7 +11,7 @@ from edgevit import record
 from edgevit.training import epoch, fits, prepare, recipe, run_folder
 from edgevit.training.epoch import Course
 from edgevit.training.position import Position
-from edgevit.training.prepare import Fit, Rounding
+from edgevit.training.prepare import Fit, Rounding, going_on
 from edgevit.training.run_settings import metric
 from edgevit.training.watch import Watch
 from edgevit.training.workers import Workers, joined
@@ -117,6 +117,8 @@ class _Run:
     def _resumed(self) -> Position:
         """Where the run stands. One that was killed before its last checkpoint was its best has that saved now."""
         self.checkpoint, position = run_folder.resume(self.run, self.state.learner)
+        assert self.checkpoint.train
+        self.checkpoint = dataclasses.replace(self.checkpoint, train=going_on(self.checkpoint.train, self.state.train))
         if run_folder.has_best(self.run):
             self.best = _rank(run_folder.best_so_far(self.run, self.better), self.better)
         self.state.crew.wait()  # before the first worker may write one

@@ -62,8 +62,10 @@ def ran_out(error: BaseException) -> bool:
 
 def largest(engine: Engine, most: int) -> int:
     """The largest batch of one worker, of at most so many images, that fits. Raises OutOfMemory where not one image does."""
-    if engine.crew.device.type == "cpu":
-        return _by_line(engine, most)
+    return _by_line(engine, most) if engine.crew.device.type == "cpu" else _by_trying(engine, most)
+
+
+def _by_trying(engine: Engine, most: int) -> int:
     low = most
     while not _fits(engine, low):
         low //= 2
@@ -118,24 +120,24 @@ def _by_line(engine: Engine, most: int) -> int:
     left = memory.available()
     if left is None:
         raise BadInput("this system does not say how much memory is left", "give --batch in place of --auto-batch")
-    few, more = 1, min(most, 8)
-    if more == few:
-        return most
-    first, second = (_peak(engine, images) for images in (few, more))
-    each = max(1.0, (second - first) / (more - few))
-    found = int((MARGIN * left - first) / each)
+    base, room = _status("VmRSS"), MARGIN * left
+    tried = [(1, _peak(engine, 1) - base)]
+    while tried[-1][0] < most and 2 * tried[-1][1] < room:  # twice as many images take at most twice as much
+        images = min(most, 2 * tried[-1][0])
+        tried.append((images, _peak(engine, images) - base))
+    (few, less), (many, more) = (tried[0], tried[-1]) if len(tried) > 1 else ((0, 0), tried[0])
+    found = int(few + (room - less) * (many - few) / max(1, more - less))
     if found < 1:
         raise OutOfMemory("no memory is left for a single image in a batch", "--recompute, a smaller model, or smaller images")
     return min(most, found)
 
 
 def _peak(engine: Engine, images: int) -> int:
-    """Bytes that a try takes at most, beyond what is held before it. Linux alone says so."""
+    """Bytes that this process holds at most in a try. Linux alone says so."""
     Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
     _try(engine, images)
     engine.module.zero_grad(set_to_none=True)
-    return max(0, _status("VmHWM") - before)
+    return _status("VmHWM")
 
 
 def _status(name: str) -> int:

@@ -17,9 +17,7 @@ UNDECAYED = ("cls_token", "dist_token", "reg_token", "mask_token", "pos_embed", 
 """Last parts of the names of embeddings. They, biases and norms do not decay."""
 
 
-def build(
-    parameters: dict[str, nn.Parameter], train: TrainConfig, depth: int, sharded: bool = False
-) -> torch.optim.Optimizer:
+def build(parameters: dict[str, nn.Parameter], train: TrainConfig, depth: int, sharded: bool = False) -> torch.optim.Optimizer:
     """The optimiser of a resolved `train` for those of the named `parameters` that learn; the encoder has `depth` blocks.
 
     The rate comes with each step, by `set_rate`. Every group has the `scale` of its own: layer_decay to the power of the number

@@ -66,7 +66,7 @@ def start(
 ) -> tuple[Fit, Checkpoint]:
     """What the epochs need, and the record of a checkpoint that has learned nothing yet. Raises BadInput."""
     last = checkpoints.read(run / LAST) if resume else None
-    train = _going_on(last.train, train) if last and last.train else train
+    train = going_on(last.train, train) if last and last.train else train
     data = choose(train)
     train, preprocess, model = begin(train, data, last)
     train = train if train.precision else dataclasses.replace(train, precision=precision.choose(model, crew))
@@ -86,7 +86,7 @@ def start(
     return fit, _record(train, model, preprocess, data.labels, (*pixels.skipped, *held_out.skipped))
 
 
-def _going_on(settings: TrainConfig, said: TrainConfig) -> TrainConfig:
+def going_on(settings: TrainConfig, said: TrainConfig) -> TrainConfig:
     """The settings of a run that goes on: what is computed is its own, on what and how is as is said now."""
     return dataclasses.replace(settings, **{name: getattr(said, name) for name in EXECUTION})
 
