@@ -6,18 +6,25 @@ They are started by torchrun, on one machine or many. One process alone is the s
 from __future__ import annotations
 
 import contextlib
+import datetime
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from edgevit.errors import BadInput
 from edgevit.training import ranks
+
+PLACE = "edgevit/addresses"
+PATIENCE = 300.0
+"""Seconds in which the first worker has to come."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def joined(device: str) -> Iterator[Workers]:
         yield workers
         return
     backends = "cpu:gloo,cuda:nccl" if workers.device.type == "cuda" else "gloo"
-    dist.init_process_group(backends, store=_store(), rank=workers.rank, world_size=workers.count)
+    dist.init_process_group(backends, store=_store(workers.first), rank=workers.rank, world_size=workers.count)
     try:
         yield workers
         dist.barrier()
@@ -79,10 +86,28 @@ def joined(device: str) -> Iterator[Workers]:
         dist.destroy_process_group()
 
 
-def _store() -> PrefixStore:
-    """Where the workers leave their addresses. torchrun starts them anew beside those that the dead ones left (torch 2.13)."""
-    store, _, _ = next(rendezvous("env://"))
-    return PrefixStore(f"start {ranks.restarts()}", store)
+def _store(first: bool) -> Store:
+    """Where the workers leave their addresses: a new one, which the first worker keeps.
+
+    torchrun's own outlives a worker that died, with the addresses that the dead have left (torch 2.13), and those who are started
+    anew would call them. So it only says where the new one is; what it says from before leads to nobody.
+    """
+    known, _, count = next(rendezvous("env://"))
+    host = os.environ["MASTER_ADDR"]
+    if first:
+        own: Store = dist.TCPStore(host, 0, count, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+        known.set(PLACE, str(own.port))
+        return own
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        known.wait([PLACE])
+        try:
+            port, soon = int(known.get(PLACE)), datetime.timedelta(seconds=2)
+            return dist.TCPStore(host, port, count, is_master=False, timeout=soon)  # type: ignore[attr-defined, no-any-return]
+        except RuntimeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def choose_device(name: str) -> torch.device:
