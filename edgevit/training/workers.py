@@ -96,7 +96,7 @@ def _store(first: bool) -> Store:
     host = os.environ["MASTER_ADDR"]
     if first:
         own: Store = dist.TCPStore(host, 0, count, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
-        known.set(PLACE, str(own.port))
+        known.set(PLACE, str(own.port))  # type: ignore[attr-defined]
         return own
     deadline = time.monotonic() + PATIENCE
     while True:

@@ -253,6 +253,7 @@ def test_a_masked_step_does_not_ask_the_device_which_patches_there_are() -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_killed_twenty_times(tmp_path: Path) -> None:
     """`kill -9` at random moments of loading, stepping and saving: each run ends with the weights of an undisturbed one."""
     command = [
