@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgevit.cli import console, settings
+from edgevit.cli import console, searching, settings
 from edgevit.cli.app import command, exit_code
 from edgevit.cli.options import Data, Force, Json, OnBad, Split, size
 from edgevit.errors import BadInput
@@ -59,16 +59,27 @@ def train(
     seed: settings.Seed = None,
     device: settings.Device = None,
     precision: settings.Precision = None,
+    search: settings.Search = [],  # noqa: B006
+    trials: settings.Trials = None,
+    grid: settings.WholeGrid = False,
+    storage: settings.Storage = None,
+    study: settings.Study = None,
+    no_prune: settings.NoPrune = False,
+    no_final: settings.NoFinal = False,
     resume: settings.Resume = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Train a Vision Transformer on labelled images, or fine-tune one."""
-    given = _given(locals(), ("out", "from_plan", "choice", "lr_grid", "resume", "force", "json"))
+    """Train a Vision Transformer on labelled images, or fine-tune one; with --search, find settings first."""
+    wanted = searching.Wanted(tuple(search), trials, grid, storage, study, not no_prune, not no_final)
+    given = _given(locals(), OF_THE_RUN)
     given |= _planned(from_plan, choice, given)
     rates = _rates(lr_grid)
     if rates and (lr is not None or resume):
         raise BadInput("--lr-grid chooses the learning rate", "leave out --lr and --resume")
+    if searching.begins(wanted, rates, out, resume):
+        searching.run(given, wanted, out, resume, force, json)
+        return
     _run(given, out, rates, resume, force, json)
 
 
@@ -101,6 +112,13 @@ def pretrain(
     """Train an encoder on images without labels, by masked patch prediction; edgevit train --from gives it a head."""
     given = {**_given(locals(), ("out", "resume", "force", "json")), "objective": "masked patches"}
     _run(given, out, (), resume, force, json)
+
+
+OF_THE_RUN = (
+    "out", "from_plan", "choice", "lr_grid", "resume", "force", "json", "search", "trials", "grid", "storage", "study",
+    "no_prune", "no_final", "wanted",
+)  # fmt: skip
+"""Options of `train` that are no settings of a training."""
 
 
 def _given(options: Mapping[str, Any], others: tuple[str, ...]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ _images = partial(typer.Option, rich_help_panel="The images")
 _learning = partial(typer.Option, rich_help_panel="How it learns; the preset sets what is not said")
 _harder = partial(typer.Option, rich_help_panel="What makes it general; the preset sets what is not said")
 _teacher = partial(typer.Option, rich_help_panel="A teacher")
+_search = partial(typer.Option, rich_help_panel="A search for settings, judged on a tenth of the training images")
 
 Out = Annotated[Path, typer.Option("--out", help="The folder of the run.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")]
@@ -101,3 +102,21 @@ Distil = Annotated[
         "Default: soft; token with --pool distilled; answers with --quantize.",
     ),
 ]
+
+Search = Annotated[
+    list[str],
+    _search("--search", help="A setting with a range or values, as lr=1e-4..1e-2 or batch=32,64,128; may be repeated."),
+]
+Trials = Annotated[int | None, _search("--trials", min=1, help="How many. Default: 20, or all points where there are no more.")]
+WholeGrid = Annotated[bool, _search("--grid", help="Try every combination of the values.")]
+Storage = Annotated[
+    str | None,
+    _search(
+        "--storage",
+        help="Where several processes and machines share a search: sqlite:///FILE, journal:FILE, postgresql://... "
+        "(or in EDGEVIT_STORAGE). Default: beside --out.",
+    ),
+]
+Study = Annotated[str | None, _search("--study", help="Its name there. Default: that of --out.")]
+NoPrune = Annotated[bool, _search("--no-prune", help="Train every trial to its end.")]
+NoFinal = Annotated[bool, _search("--no-final", help="Do not train with the best settings on all images.")]

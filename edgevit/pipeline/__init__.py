@@ -30,8 +30,13 @@ from edgevit.pipeline.road import read as read_road
 from edgevit.pipeline.running import read as read_run
 from edgevit.pipeline.running import run
 from edgevit.pipeline.runtimes import required
+from edgevit.pipeline.sweeping import Asked as SweepAsked
+from edgevit.pipeline.sweeping import begun as sweep_begun
+from edgevit.pipeline.sweeping import rules as sweep_rules
+from edgevit.pipeline.sweeping import space as sweep_space
+from edgevit.pipeline.sweeping import sweep, train_best_rate
 from edgevit.pipeline.taught import lost as lost_origin
-from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
+from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train
 from edgevit.pipeline.verifying import verify
 from edgevit.pipeline.weights import export_weights, import_weights
 from edgevit.planning.grid import Grid
@@ -41,6 +46,7 @@ __all__ = [
     "Grid",
     "How",
     "Pair",
+    "SweepAsked",
     "analyse",
     "artifact_folders",
     "bench",
@@ -87,6 +93,10 @@ __all__ = [
     "resume",
     "run",
     "settings",
+    "sweep",
+    "sweep_begun",
+    "sweep_rules",
+    "sweep_space",
     "taking",
     "too_little",
     "train",
