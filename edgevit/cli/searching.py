@@ -133,11 +133,12 @@ def _show(found: Sweep, out: Path) -> None:
     for line in notes(found):
         console.note(line)
     if found.final_top1 is not None:
-        console.out(f"{out}: trained with the settings of trial {found.best}: top-1 {100 * found.final_top1:.2f} % held-out")
+        where = out if found.made else "elsewhere"
+        console.out(f"{where}: trained with the settings of trial {found.best}: top-1 {100 * found.final_top1:.2f} % held-out")
+    elif not found.made:
+        console.note("another process trains with the best settings, and writes the report where it does")
     if found.made:
         console.out(str(out / "sweep.html"))
-    else:
-        console.note("another process trains with the best settings, and writes the report there")
     console.note(f"\nthe best again: {found.again}")
 
 
@@ -147,5 +148,6 @@ def notes(found: Sweep) -> list[str]:
         between = f"{100 * found.low:.1f} to {100 * found.high:.1f} %"
         lines.append(f"judged on {found.judged_on} images: the 95 % interval of the best is {between}")
         if found.near:
-            lines.append(f"{found.near} others lie within it: so many images do not tell them from the best")
+            others = "1 other lies" if found.near == 1 else f"{found.near} others lie"
+            lines.append(f"{others} within it: so many images do not tell them from the best")
     return lines

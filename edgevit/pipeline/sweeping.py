@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit import stage
+from edgevit.data import lasting
 from edgevit.errors import BadInput, Diverged, EdgevitError, NotInstalled, StageFailed
 from edgevit.pipeline import training, trying
 from edgevit.pipeline.look import refuse_written
@@ -23,7 +24,7 @@ from edgevit.types import Checkpoint, Ending, Progress, Searched, Sweep, SweepRu
 from edgevit.types.sweep import SWEPT, best_trial
 
 if TYPE_CHECKING:
-    from edgevit.sweeping.opening import Opened, Said
+    from edgevit.sweeping.opening import Opened
 
 TRIALS = 20
 POLL = 2.0
@@ -88,6 +89,8 @@ def sweep(asked: Asked | None, out: Path, force: bool, resume: bool, progress: P
     own = asked is None or asked.storage is None
     _require_place(asked, out, force, resume, own)
     books = _opened(asked, out)
+    if asked and asked.final and not (own or resume or books.final.trials()):
+        run_settings.place(out, force)  # whoever trains at the end is at it there
     total = books.said.rules.trials
     _do_trials(books.trials, books.said.train, total, progress, tell)
     found = _gathered(books, asked, out)
@@ -113,7 +116,7 @@ def _require_place(asked: Asked | None, out: Path, force: bool, resume: bool, ow
     """Raise BadInput where the result may not go, or where a search is there already; make the folder of a new one."""
     if asked and not asked.final:
         refuse_written(out, SWEPT, force or resume)
-    elif not resume:
+    elif not resume and own:
         run_settings.place(out, force)
     if not own:
         return
@@ -134,10 +137,16 @@ def _opened(asked: Asked | None, out: Path) -> Opened:
         from edgevit.sweeping.opening import Said, opened
     except ImportError as error:
         raise NotInstalled("a search needs what is not installed: optuna", "pip install 'edgevit[sweep]'") from error
-    said: Said | None = Said(asked.train, asked.space, asked.rules) if asked else None
-    if asked and asked.storage:
-        return opened(asked.storage, asked.study or out.resolve().name, said)
+    if asked and asked.storage:  # where data lies elsewhere on another machine, it can be said alike there
+        return opened(asked.storage, asked.study or out.resolve().name, Said(asked.train, asked.space, asked.rules))
+    said = Said(_lasting(asked.train), asked.space, asked.rules) if asked else None
     return opened(f"{storage.JOURNAL}{_work(out) / JOURNAL}", NAME, said)
+
+
+def _lasting(train: TrainConfig) -> TrainConfig:
+    """With paths that lead to the same from another working directory, from which it may go on."""
+    start, teacher = (lasting(path) if path else None for path in (train.start, train.teacher))
+    return dataclasses.replace(train, data=lasting(train.data), start=start, teacher=teacher)
 
 
 def _do_trials(book: Book, train: TrainConfig, total: int, progress: Progress, tell: Tell) -> None:

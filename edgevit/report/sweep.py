@@ -125,6 +125,7 @@ def _importance(found: Sweep) -> tuple[tuple[Fact, ...], str]:
 
 def _facts(found: Sweep) -> Iterator[Fact]:
     yield from (Fact(option_name(one.name), one.between) for one in found.space)
+    yield Fact("Images", words.plain(Path(found.train.data).name))
     yield from _rules(found)
     counts = {ending: sum(trial.ending is ending for trial in found.trials) for ending in Ending}
     yield Fact("Came out", ", ".join(f"{count} {ending.value}" for ending, count in counts.items() if count))

@@ -72,10 +72,11 @@ def _storage(url: str) -> BaseStorage:
     options: dict[str, Any] = {"connect_args": {"timeout": BUSY}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     written = url.replace("{", "{{").replace("}", "}}")  # Optuna takes a URL for a template
     for number in range(1, TRIES + 1):
+        began = time.monotonic()
         try:
             return RDBStorage(written, engine_kwargs=options)
         except Exception as error:  # two who make the same tables: the second finds them at its next try
-            again(number, error)
+            again(number, time.monotonic() - began, error)
     raise AssertionError
 
 

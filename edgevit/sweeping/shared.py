@@ -42,7 +42,7 @@ GRACE = 60.0
 FIRST = 5
 """Trials that are trained to the end before one is pruned."""
 EPOCHS = 3
-"""Epochs before a trial may be pruned: the learning rate warms up in the first."""
+"""The first epoch after which a trial may be pruned: in those before, the learning rate warms up."""
 MARK, OWNER, ENDED = "edgevit", "edgevit at work", "edgevit ended"
 """What stands at a record: of which trial and attempt it is, who does it, how it ended."""
 
@@ -62,7 +62,7 @@ class Shared:
         self._study, self._storage, self._where = study, storage, where
         self._space, self._rules, self._points = searched, rules, points
         self._kinds = {one.name: _distribution(one) for one in searched}
-        self._pruner = MedianPruner(n_startup_trials=FIRST, n_warmup_steps=EPOCHS - 1)
+        self._pruner = MedianPruner(n_startup_trials=FIRST, n_warmup_steps=EPOCHS)
         self._seen = owner.Seen(GRACE)
 
     def take(self) -> Begun | None:
@@ -177,7 +177,7 @@ class Shared:
             except UpdateFinishedTrialError:
                 begun.lost.set()
                 return True
-            return self._rules.prune and self._pruner.prune(self._study, self._storage.get_trial(begun.key))
+            return self._rules.prune and bool(self._pruner.prune(self._study, self._storage.get_trial(begun.key)))
 
     def end(self, begun: Begun, ending: Ending, top1: float | None, seconds: float, why: str) -> None:
         said = {"ending": ending.value, "seconds": seconds, "why": why, "where": owner.host()}
@@ -205,7 +205,7 @@ class Shared:
         whole = record.params.keys() == self._kinds.keys()
         settings = space.used(self._space, record.params) if whole else {}
         ended = record.user_attrs.get(ENDED, {}) if record.state in (TrialState.COMPLETE, TrialState.PRUNED) else {}
-        epochs = tuple(value for _, value in sorted(record.intermediate_values.items()))
+        epochs = tuple(value for _, value in sorted(record.intermediate_values.items()) if math.isfinite(value))
         return _trial(number + 1, settings, ended, record.value, epochs, _mark(record)["attempt"])
 
     def importance(self) -> dict[str, float]:
@@ -247,6 +247,8 @@ def _trial(
     if not isinstance(ended, dict) or ended.get("ending") not in list(Ending):
         raise DamagedFile(f"trial {number} of the study has an end that is none of edgevit's")
     seconds, ending = ended.get("seconds"), Ending(ended["ending"])
+    if ending is Ending.DONE and not (top1 is not None and 0 <= top1 <= 1):
+        raise DamagedFile(f"trial {number} of the study has a top-1 that is none: {top1}")
     timed = float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else None
     why, where = (str(ended.get(name, ""))[:500] for name in ("why", "where"))
     return Trial(number, settings, ending, top1 if ending is Ending.DONE else None, epochs, timed, why, attempts, where)

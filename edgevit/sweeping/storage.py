@@ -16,6 +16,9 @@ DATABASES = ("sqlite", "postgresql", "mysql")
 EXAMPLES = "sqlite:///sweep.db, journal:sweep.journal (on any shared disk, NFS too), postgresql://USER@HOST/NAME, or mysql://..."
 TRIES = 8
 """To open a database that others may be making tables in at the same moment."""
+RACES = ("OperationalError", "ProgrammingError", "IntegrityError", "StorageInternalError")
+"""Errors of a database, of which some are said by it where two do the same at once."""
+SLOW = 2.0
 BUSY = 60
 """Seconds that SQLite waits for others."""
 
@@ -40,7 +43,7 @@ def require(url: str) -> None:
 
 def hidden(url: str) -> str:
     """Without its password, as it may be shown."""
-    return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url)
+    return re.sub(r"://([^:/@\s]*):[^\s'\"]*@", r"://\1:***@", url)
 
 
 @contextlib.contextmanager
@@ -59,8 +62,11 @@ def asked_of(where: str) -> Iterator[None]:
         raise BadInput(message, "it is away, full or damaged, or another program wrote it") from error
 
 
-def again(number: int, error: Exception) -> None:
-    """Wait before try `number` is repeated; raises the error of the last."""
-    if number == TRIES or isinstance(error, ImportError):
+def again(number: int, took: float, error: Exception) -> None:
+    """Wait before try `number` is repeated; raises `error` where it was the last, or no other would end better.
+
+    A database that does not answer for seconds (`took`) is not there; that of two who make the same table fails at once.
+    """
+    if number == TRIES or took > SLOW or type(error).__name__ not in RACES:
         raise error
     time.sleep(random.uniform(0.05, 0.5))
