@@ -87,6 +87,7 @@ def sweep(asked: Asked | None, out: Path, force: bool, resume: bool, progress: P
     else, and the error of the trials where none came to its end.
     """
     own = asked is None or asked.storage is None
+    _require_library()
     _require_place(asked, out, force, resume, own)
     books = _opened(asked, out)
     if asked and asked.final and not (own or resume or books.final.trials()):
@@ -132,11 +133,16 @@ def _require_place(asked: Asked | None, out: Path, force: bool, resume: bool, ow
     work.mkdir(parents=True, exist_ok=True)
 
 
-def _opened(asked: Asked | None, out: Path) -> Opened:
+def _require_library() -> None:
     try:
-        from edgevit.sweeping.opening import Said, opened
+        import edgevit.sweeping.opening  # noqa: F401
     except ImportError as error:
         raise NotInstalled("a search needs what is not installed: optuna", "pip install 'edgevit[sweep]'") from error
+
+
+def _opened(asked: Asked | None, out: Path) -> Opened:
+    from edgevit.sweeping.opening import Said, opened
+
     if asked and asked.storage:  # where data lies elsewhere on another machine, it can be said alike there
         return opened(asked.storage, asked.study or out.resolve().name, Said(asked.train, asked.space, asked.rules))
     said = Said(_lasting(asked.train), asked.space, asked.rules) if asked else None
