@@ -28,10 +28,10 @@ from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from edgevit.errors import DamagedFile
+from edgevit.errors import DamagedFile, EdgevitError
 from edgevit.sweeping import owner, space
 from edgevit.sweeping.book import Begun
-from edgevit.sweeping.storage import asked_of
+from edgevit.sweeping.storage import asked_of, patiently
 from edgevit.types import Ending, Searched, SweepRules, Trial, Value
 from edgevit.types.sweep import IMPORTANT
 
@@ -66,14 +66,16 @@ class Shared:
         self._seen = owner.Seen(GRACE)
 
     def take(self) -> Begun | None:
-        with asked_of(self._where):
-            latest, fresh = _latest(self._read())
-            for number, record in sorted(latest.items()):
-                if number < self._rules.trials and self._free(record):
-                    begun = self._anew(number, record)
-                    if begun:
-                        return begun
-            return self._first() if fresh < self._rules.trials else None
+        return patiently(self._where, self._taken)
+
+    def _taken(self) -> Begun | None:
+        latest, fresh = _latest(self._read())
+        for number, record in sorted(latest.items()):
+            if number < self._rules.trials and self._free(record):
+                begun = self._anew(number, record)
+                if begun:
+                    return begun
+        return self._first() if fresh < self._rules.trials else None
 
     def _free(self, record: FrozenTrial) -> bool:
         if record.state is TrialState.RUNNING:
@@ -142,9 +144,8 @@ class Shared:
         return [t for t in self._study.get_trials(deepcopy=False) if MARK in t.user_attrs]
 
     def others(self) -> int:
-        with asked_of(self._where):
-            latest, _ = _latest(self._read())
-            return sum(r.state is TrialState.RUNNING for number, r in latest.items() if number < self._rules.trials)
+        latest = patiently(self._where, lambda: _latest(self._read())[0])
+        return sum(r.state is TrialState.RUNNING for number, r in latest.items() if number < self._rules.trials)
 
     @contextlib.contextmanager
     def held(self, begun: Begun) -> Iterator[None]:
@@ -171,35 +172,37 @@ class Shared:
         self._storage.remove_session()
 
     def epoch(self, begun: Begun, epoch: int, top1: float) -> bool:
-        with asked_of(self._where):
-            try:
-                self._storage.set_trial_intermediate_value(begun.key, epoch, top1)
-            except UpdateFinishedTrialError:
-                begun.lost.set()
-                return True
-            return self._rules.prune and bool(self._pruner.prune(self._study, self._storage.get_trial(begun.key)))
+        try:
+            return patiently(self._where, lambda: self._noted(begun, epoch, top1))
+        except Lost:
+            begun.lost.set()
+            return True
+
+    def _noted(self, begun: Begun, epoch: int, top1: float) -> bool:
+        with _still_ours():
+            self._storage.set_trial_intermediate_value(begun.key, epoch, top1)
+        return self._rules.prune and bool(self._pruner.prune(self._study, self._storage.get_trial(begun.key)))
 
     def end(self, begun: Begun, ending: Ending, top1: float | None, seconds: float, why: str) -> None:
         said = {"ending": ending.value, "seconds": seconds, "why": why, "where": owner.host()}
-        with asked_of(self._where):
-            number = self._storage.get_trial(begun.key).number
-            try:
-                self._storage.set_trial_user_attr(begun.key, ENDED, said)
-                if ending is Ending.DONE:
-                    self._study.tell(number, top1)
-                else:
-                    self._study.tell(number, state=TrialState.PRUNED)
-            except (UpdateFinishedTrialError, ValueError):  # another process has taken it
-                begun.lost.set()
+        try:
+            patiently(self._where, lambda: self._closed(begun, said, top1 if ending is Ending.DONE else None))
+        except Lost:
+            begun.lost.set()
+
+    def _closed(self, begun: Begun, said: dict[str, Any], top1: float | None) -> None:
+        number = self._storage.get_trial(begun.key).number
+        with _still_ours():
+            self._storage.set_trial_user_attr(begun.key, ENDED, said)
+            self._study.tell(number, top1, TrialState.PRUNED if top1 is None else None)
 
     def give_back(self, begun: Begun) -> None:
         with contextlib.suppress(Exception):  # whoever looks later sees that its process is gone
             self._study.tell(self._storage.get_trial(begun.key).number, state=TrialState.FAIL)
 
     def trials(self) -> tuple[Trial, ...]:
-        with asked_of(self._where):
-            latest, _ = _latest(self._read())
-            return tuple(self._told(n, record) for n, record in sorted(latest.items()) if n < self._rules.trials)
+        latest = patiently(self._where, lambda: _latest(self._read())[0])
+        return tuple(self._told(n, record) for n, record in sorted(latest.items()) if n < self._rules.trials)
 
     def _told(self, number: int, record: FrozenTrial) -> Trial:
         whole = record.params.keys() == self._kinds.keys()
@@ -216,6 +219,19 @@ class Shared:
         with asked_of(self._where):
             found = optuna.importance.get_param_importances(self._study)
         return {name: float(share) for name, share in found.items() if math.isfinite(share)}
+
+
+class Lost(EdgevitError):
+    """A trial that another process has taken over."""
+
+
+@contextlib.contextmanager
+def _still_ours() -> Iterator[None]:
+    """A record that has ended takes nothing more: then somebody held this process for dead."""
+    try:
+        yield
+    except UpdateFinishedTrialError as error:
+        raise Lost("another process has taken this trial over") from error
 
 
 def _latest(records: Sequence[FrozenTrial]) -> tuple[dict[int, FrozenTrial], int]:

@@ -6,11 +6,13 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from edgevit.errors import BadInput, EdgevitError, NotInstalled
 
+T = TypeVar("T")
 JOURNAL = "journal:"
 DATABASES = ("sqlite", "postgresql", "mysql")
 EXAMPLES = "sqlite:///sweep.db, journal:sweep.journal (on any shared disk, NFS too), postgresql://USER@HOST/NAME, or mysql://..."
@@ -19,6 +21,7 @@ TRIES = 8
 RACES = ("OperationalError", "ProgrammingError", "IntegrityError", "StorageInternalError")
 """Errors of a database, of which some are said by it where two do the same at once."""
 SLOW = 2.0
+AWAY, PAUSE = 60.0, 2.0
 BUSY = 60
 """Seconds that SQLite waits for others."""
 
@@ -43,7 +46,8 @@ def require(url: str) -> None:
 
 def hidden(url: str) -> str:
     """Without its password, as it may be shown."""
-    return re.sub(r"://([^:/@\s]*):[^\s'\"]*@", r"://\1:***@", url)
+    shown = re.sub(r"://([^:/@\s]*):[^\s'\"]*@", r"://\1:***@", url)
+    return re.sub(r"(password=)[^&\s'\"]*", r"\1***", shown)
 
 
 @contextlib.contextmanager
@@ -54,12 +58,26 @@ def asked_of(where: str) -> Iterator[None]:
     except EdgevitError:
         raise
     except ImportError as error:
-        hint = "for PostgreSQL: pip install psycopg2-binary; for MySQL: pip install pymysql, and mysql+pymysql://..."
+        hint = "for PostgreSQL: pip install 'psycopg[binary]'; for MySQL: pip install pymysql, and mysql+pymysql://..."
         raise NotInstalled(f"{where} needs a driver that is not installed", hint) from error
     except Exception as error:
         said = str(error.__cause__ or error).strip() or type(error).__name__
         message = f"the storage {where} cannot be used: {hidden(said.splitlines()[0])[:300]}"
         raise BadInput(message, "it is away, full or damaged, or another program wrote it") from error
+
+
+def patiently(where: str, question: Callable[[], T]) -> T:
+    """What the storage answers; while it is away it is asked again, for a minute: hours of a trial are more than that."""
+    until = time.monotonic() + AWAY
+    while True:
+        try:
+            with asked_of(where):
+                return question()
+        except BadInput as error:
+            away = isinstance(error.__cause__, OSError) or type(error.__cause__).__name__ in RACES
+            if not away or time.monotonic() > until:
+                raise
+            time.sleep(PAUSE)
 
 
 def again(number: int, took: float, error: Exception) -> None:

@@ -305,6 +305,7 @@ def test_what_is_no_storage(url: str, said: str) -> None:
 
 def test_a_password_is_not_shown() -> None:
     shown = storage.hidden("edgevit train --storage postgresql+psycopg2://me:s3:cr@t@host/db --out a@b")
+    assert storage.hidden("postgresql:///db?user=me&password=s3cret&x=1") == "postgresql:///db?user=me&password=***&x=1"
     assert shown == "edgevit train --storage postgresql+psycopg2://me:***@host/db --out a@b"
 
 
@@ -347,6 +348,28 @@ def test_settings_that_somebody_put_into_a_trial_are_not_tried(tmp_path: Path) -
     book._study.add_trial(record)
     with pytest.raises(BadInput, match="lr"):
         book.take()
+
+
+def test_a_storage_that_is_away_for_a_while_costs_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = opening.opened(f"sqlite:///{tmp_path}/study.db", "study", _said(trials=1)).trials
+    begun = book.take()
+    assert begun
+    note, away, waited = book._storage.set_trial_user_attr, [1, 2, 3], []
+
+    def now_and_then(*arguments: object) -> None:
+        if away:
+            away.pop()
+            raise optuna.exceptions.StorageInternalError("server closed the connection")
+        note(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(book._storage, "set_trial_user_attr", now_and_then)
+    monkeypatch.setattr(storage.time, "sleep", waited.append)
+    book.end(begun, Ending.DONE, 0.5, 1.0, "")
+    assert waited == [storage.PAUSE] * 3 and [trial.top1 for trial in book.trials()] == [0.5]
+    away.extend(range(99))
+    monkeypatch.setattr(storage, "AWAY", -1.0)
+    with pytest.raises(BadInput, match="server closed the connection"):
+        book.end(begun, Ending.DONE, 0.5, 1.0, "")
 
 
 def test_importance_is_told_of_many_trials_only(tmp_path: Path) -> None:
