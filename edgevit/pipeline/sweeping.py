@@ -96,14 +96,25 @@ def sweep(asked: Asked | None, out: Path, force: bool, resume: bool, progress: P
     _do_trials(books.trials, books.said.train, total, progress, tell)
     found = _gathered(books, asked, out)
     if found.best is None:
-        _write(found, _work(out) if own else None, progress)
-        raise nothing(found.trials)
-    wants_final = asked is None or asked.final
-    made = _trained(books, found, out, force, progress) if wants_final else None
+        if own:
+            _write(found, _work(out), progress)
+        raise nothing(found.trials, f"; {_work(out) / SWEPT[-1]} shows all" if own else "")
+    return _ended(books, found, out, force, own, progress)
+
+
+def _ended(books: Opened, found: Sweep, out: Path, force: bool, own: bool, progress: Progress) -> Sweep:
+    """The training with the best, and the report; both are left to another process where that is at it."""
+    if not books.said.final:
+        return _closed(found, out, own, progress)
+    made = _trained(books, found, out, force, progress)
     ends = [trial for trial in books.final.trials() if trial.ending is Ending.DONE]
-    found = dataclasses.replace(found, final_top1=ends[0].top1 if ends and wants_final else None)
-    if made or own or not wants_final:
-        found = _write(found, out, progress)
+    if ends:
+        found = dataclasses.replace(found, final_top1=ends[0].top1)
+    return _closed(found, out, own, progress) if ends and (made or own) else found
+
+
+def _closed(found: Sweep, out: Path, own: bool, progress: Progress) -> Sweep:
+    found = _write(found, out, progress)
     if own:
         shutil.rmtree(_work(out), ignore_errors=True)
     return found
@@ -144,8 +155,8 @@ def _opened(asked: Asked | None, out: Path) -> Opened:
     from edgevit.sweeping.opening import Said, opened
 
     if asked and asked.storage:  # where data lies elsewhere on another machine, it can be said alike there
-        return opened(asked.storage, asked.study or out.resolve().name, Said(asked.train, asked.space, asked.rules))
-    said = Said(_lasting(asked.train), asked.space, asked.rules) if asked else None
+        return opened(asked.storage, asked.study or out.resolve().name, Said(asked.train, asked.space, asked.rules, asked.final))
+    said = Said(_lasting(asked.train), asked.space, asked.rules, asked.final) if asked else None
     return opened(f"{storage.JOURNAL}{_work(out) / JOURNAL}", NAME, said)
 
 
@@ -172,12 +183,12 @@ def _do_trials(book: Book, train: TrainConfig, total: int, progress: Progress, t
             tell(trial, ended)
 
 
-def nothing(trials: Sequence[Trial]) -> EdgevitError:
+def nothing(trials: Sequence[Trial], more: str = "") -> EdgevitError:
     """What to say where no trial came to its end."""
     if all(trial.ending is Ending.DIVERGED for trial in trials):
-        return Diverged(f"in all {len(trials)} trials the loss is no longer a number", "search lower learning rates")
+        return Diverged(f"in all {len(trials)} trials the loss is no longer a number", f"search lower learning rates{more}")
     why = next((trial.why for trial in trials if trial.why and trial.ending is not Ending.PRUNED), "all were pruned")
-    return StageFailed(f"none of {len(trials)} trials came to its end: {why}", "search smaller models, or smaller batches")
+    return StageFailed(f"none of {len(trials)} trials came to its end: {why}", f"search smaller models, or smaller batches{more}")
 
 
 def _gathered(books: Opened, asked: Asked | None, out: Path) -> Sweep:
@@ -223,9 +234,7 @@ def tried(trials: Sequence[Trial]) -> dict[str, float | None]:
     return {in_words(trial.settings): trial.top1 for trial in trials}
 
 
-def _write(found: Sweep, into: Path | None, progress: Progress) -> Sweep:
-    if into is None:
-        return found
+def _write(found: Sweep, into: Path, progress: Progress) -> Sweep:
     return stage.run("edgevit.jobs.sweep:write", Sweep, progress, found=found, out=into, dev=trying.DEV).value
 
 

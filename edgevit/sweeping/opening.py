@@ -29,11 +29,12 @@ PATIENCE = 20.0
 
 @dataclass(frozen=True)
 class Said:
-    """What every process at a study has to agree on."""
+    """What every process at a study has to agree on, but for `final`: whether a training follows."""
 
     train: TrainConfig
     space: tuple[Searched, ...]
     rules: SweepRules
+    final: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _agreed(study: optuna.Study, where: str, mine: Said | None) -> Said:
     if trials > theirs.rules.trials:
         study.set_user_attr(TRIALS, trials)
     rules = dataclasses.replace(theirs.rules, trials=trials)
-    return Said(mine.train if mine else theirs.train, theirs.space, rules)
+    return Said(mine.train if mine else theirs.train, theirs.space, rules, (mine or theirs).final)
 
 
 def _read(found: dict[str, Any], where: str) -> Said:

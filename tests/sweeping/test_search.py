@@ -191,8 +191,9 @@ def test_where_none_came_to_its_end_it_says_why(search: Callable[..., Sweep]) ->
     with pytest.raises(Diverged, match="in all 2 trials"):
         search(Trainer(diverged), _asked("lr=0.1,0.2"))
     crashed = {0.1: Diverged("no number"), 0.2: StageFailed("CUDA out of memory")}
-    with pytest.raises(StageFailed, match="none of 2 trials came to its end: no number"):
+    with pytest.raises(StageFailed, match="none of 2 trials came to its end: no number") as error:
         search(Trainer(crashed), _asked("lr=0.1,0.2"), force=True)
+    assert "run.sweep/sweep.html shows all" in error.value.hint
 
 
 def test_a_final_training_that_was_stopped_goes_on(
@@ -228,6 +229,27 @@ def test_a_shared_search_has_one_training_at_its_end(search: Callable[..., Sweep
     assert found.name == "mine" and found.final_top1 is not None and first.rates == [0.1, 0.2, 0.2]
     again = search(second, asked)
     assert again.trials == found.trials and again.final_top1 == found.final_top1 and second.trained == []
+
+
+def test_the_work_folder_stays_as_long_as_another_process_trains_at_the_end(search: Callable[..., Sweep], tmp_path: Path) -> None:
+    """Two at the book beside --out: the one that only looked takes nothing away from the one that trains."""
+
+    def looked_at(settings: TrainConfig, *rest: Any) -> Checkpoint:
+        if settings.dev == 0:
+            monkeyed = Trainer()
+            other = search(monkeyed, None, resume=True)
+            assert monkeyed.trained == [] and other.final_top1 is None and (tmp_path / "run.sweep").exists()
+        return Trainer()(settings, *rest)
+
+    assert search(looked_at, _asked("lr=0.1,0.2")).final_top1 is not None
+    assert not (tmp_path / "run.sweep").exists()
+
+
+def test_no_final_training_is_remembered(search: Callable[..., Sweep]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        search(Trainer({0.2: KeyboardInterrupt()}), _asked("lr=0.1,0.2", final=False))
+    trainer = Trainer()
+    assert search(trainer, None, resume=True).final_top1 is None and trainer.rates == [0.2]
 
 
 def test_without_a_final_training_there_is_a_report_alone(search: Callable[..., Sweep], tmp_path: Path) -> None:
