@@ -50,7 +50,12 @@ def _in_time(found: Sweep, shown: Sequence[Trial]) -> Chart:
     more = f" {words.counted(absent, 'trial')} without a figure." if absent else ""
     alt = "; ".join(f"trial {trial.number}: {_height(trial):.4g} %" for trial in shown)
     title = "Top-1 trial by trial"
-    return Chart(title, svg.themed(figure, title), f"{title}: {alt}", f"In the order in which they were begun.{more}")
+    return Chart(
+        title,
+        svg.themed(figure, title),
+        f"{title}: {alt}",
+        f"In the order in which they were begun; of pruned ones, after their last epoch.{more}",
+    )
 
 
 def _setting(found: Sweep, one: Searched, shown: Sequence[Trial]) -> Chart:
@@ -119,9 +124,14 @@ def _points(axes: Axes, places: Sequence[tuple[float, float]], trials: Sequence[
 
 
 def _legend(axes: Axes, shown: Sequence[Trial]) -> None:
-    names = {True: ("trained to the end", DONE), False: ("pruned, after its last epoch", PRUNED)}
+    names = {True: ("trained to the end", DONE), False: ("pruned", PRUNED)}
     for whole in sorted({trial.top1 is not None for trial in shown}, reverse=True):
         label, number = names[whole]
         face = svg.colour(number) if whole else "none"
         axes.plot([], [], "o", markersize=6, markeredgecolor=svg.colour(number), markerfacecolor=face, label=label)
-    axes.legend(frameon=False, labelcolor=svg.INK, fontsize=charts.FONT - 1, loc="best")
+    # Above the axes: there is no point behind it.
+    above = (-0.02, 1.0)
+    size = charts.FONT - 1
+    axes.legend(
+        frameon=False, labelcolor=svg.INK, fontsize=size, loc="lower left", bbox_to_anchor=above, ncols=3, columnspacing=1.2
+    )
