@@ -86,7 +86,8 @@ def test_a_search_that_goes_on_proposes_what_it_would_have_proposed(tmp_path: Pa
     assert [trial.attempts for trial in opening.opened(url, "study", None).trials.trials()].count(2) == 1
 
 
-def test_every_ending_is_a_result(url: str) -> None:
+def test_every_ending_is_a_result(tmp_path: Path) -> None:
+    url = f"journal:{tmp_path}/study"
     book = opening.opened(url, "study", _said(trials=5)).trials
     for ending in (Ending.PRUNED, Ending.DIVERGED, Ending.NO_MEMORY, Ending.FAILED):
         begun = book.take()
@@ -102,7 +103,8 @@ def test_every_ending_is_a_result(url: str) -> None:
     assert told[1].why == "it was DIVERGED" and told[1].seconds == 2.5
 
 
-def test_one_below_the_median_is_pruned_once_there_is_one(url: str) -> None:
+def test_one_below_the_median_is_pruned_once_there_is_one(tmp_path: Path) -> None:
+    url = f"journal:{tmp_path}/study"
     book = opening.opened(url, "study", _said(trials=8)).trials
     for height in (0.5, 0.6, 0.7, 0.8, 0.9):
         begun = book.take()
@@ -116,7 +118,8 @@ def test_one_below_the_median_is_pruned_once_there_is_one(url: str) -> None:
     assert good and not any(better.epoch(good, epoch, 0.9) for epoch in range(1, 5))
 
 
-def test_a_grid_is_tried_whole(url: str) -> None:
+def test_a_grid_is_tried_whole(tmp_path: Path) -> None:
+    url = f"journal:{tmp_path}/study"
     said = _said(("batch=8,16", "augment=none,light,photo"), None, True)
     first = _do(opening.opened(url, "study", said).trials, 2)
     found = first + _do(opening.opened(url, "study", said).trials)
@@ -272,7 +275,8 @@ def test_who_searches_something_else_is_refused(changed: Said, said: str, tmp_pa
     opening.opened(url, "another", changed)
 
 
-def test_more_trials_make_it_longer_and_another_device_is_no_matter(url: str) -> None:
+def test_more_trials_make_it_longer_and_another_device_is_no_matter(tmp_path: Path) -> None:
+    url = f"journal:{tmp_path}/study"
     assert len(_do(opening.opened(url, "study", _said(trials=2)).trials)) == 2
     assert len(_do(opening.opened(url, "study", _said(trials=5, device="cpu")).trials)) == 3
     assert opening.opened(url, "study", _said(trials=2)).said.rules.trials == 5
@@ -373,9 +377,11 @@ def test_a_storage_that_is_away_for_a_while_costs_no_trial(tmp_path: Path, monke
 
 
 def test_importance_is_told_of_many_trials_only(tmp_path: Path) -> None:
-    few, many = (opening.opened(f"journal:{tmp_path}/{n}", "study", _said(trials=n)).trials for n in (19, 20))
-    _do(few), _do(many)
+    few = opening.opened(f"journal:{tmp_path}/study", "study", _said(trials=19)).trials
+    _do(few)
     assert few.importance() == {}
+    many = opening.opened(f"journal:{tmp_path}/study", "study", _said(trials=20)).trials
+    _do(many)
     assert many.importance().keys() == {"lr", "batch", "mirror"} and sum(many.importance().values()) == pytest.approx(1)
 
 
