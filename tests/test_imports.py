@@ -44,6 +44,7 @@ SIBLINGS = (
     "edgevit.pictures",
     "edgevit.app",
     "edgevit.planning",
+    "edgevit.sweeping",
     "edgevit.stage",
 )
 
@@ -86,6 +87,8 @@ ONLY_IN = {
     "matplotlib": ("edgevit.report", "edgevit.pictures"),
     "sklearn": ("edgevit.data",),
     "scipy": ("edgevit.planning",),
+    "optuna": ("edgevit.sweeping.shared", "edgevit.sweeping.opening"),
+    "sqlalchemy": (),
     "datasets": ("edgevit.data.huggingface",),
     "huggingface_hub": ("edgevit.vit.foreign.hub",),
     "torchao": ("quantize", "converters"),
@@ -114,7 +117,7 @@ ONLY_IN = {
 HEAVY = {
     "torch", "torchao", "numpy", "executorch", "coremltools", "tensorflow", "litert_torch", "ai_edge_litert", "ai_edge_quantizer",
     "tflite_support", "matplotlib", "sklearn", "scipy", "pandas", "tensorboard", "safetensors", "PIL", "jinja2",
-    "datasets", "huggingface_hub", "transformers",
+    "datasets", "huggingface_hub", "transformers", "optuna", "sqlalchemy",
 }  # fmt: skip
 
 

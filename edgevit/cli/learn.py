@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgevit.cli import console, settings
+from edgevit.cli import console, searching, settings
 from edgevit.cli.app import command, exit_code
 from edgevit.cli.options import Data, Force, Json, OnBad, Split, size
 from edgevit.errors import BadInput
@@ -65,16 +65,29 @@ def train(
     recompute: settings.Recompute = None,
     parallel: settings.Parallel = None,
     save_minutes: settings.SaveMinutes = None,
+    search: settings.Search = [],  # noqa: B006
+    trials: settings.Trials = None,
+    grid: settings.WholeGrid = False,
+    storage: settings.Storage = None,
+    study: settings.Study = None,
+    no_prune: settings.NoPrune = False,
+    no_final: settings.NoFinal = False,
     resume: settings.Resume = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Train a Vision Transformer on labelled images, or fine-tune one."""
-    given = _given(locals(), ("out", "from_plan", "choice", "lr_grid", "resume", "force", "json"))
+    """Train a Vision Transformer on labelled images, or fine-tune one; with --search, find settings first."""
+    wanted = searching.Wanted(tuple(search), trials, grid, storage, study, not no_prune, not no_final)
+    given = _given(locals(), OF_THE_RUN)
     given |= _planned(from_plan, choice, given)
     rates = _rates(lr_grid)
     if rates and (lr is not None or resume):
         raise BadInput("--lr-grid chooses the learning rate", "leave out --lr and --resume")
+    if search or rates:
+        _alone("a search")
+    if searching.begins(wanted, rates, out, resume):
+        searching.run(given, wanted, out, resume, force, json)
+        return
     _run(given, out, rates, resume, force, json)
 
 
@@ -114,10 +127,23 @@ def pretrain(
     _run(given, out, (), resume, force, json)
 
 
+OF_THE_RUN = (
+    "out", "from_plan", "choice", "lr_grid", "resume", "force", "json", "search", "trials", "grid", "storage", "study",
+    "no_prune", "no_final", "wanted",
+)  # fmt: skip
+"""Options of `train` that are no settings of a training."""
+
+
 def _given(options: Mapping[str, Any], others: tuple[str, ...]) -> dict[str, Any]:
     """What the user said, by the names of TrainConfig."""
     given = {name: value for name, value in options.items() if value is not None and name not in others}
     return {**given, "image_size": size(given["image_size"])} if "image_size" in given else given
+
+
+def _alone(what: str) -> None:
+    from edgevit import pipeline
+
+    pipeline.require_alone(what)
 
 
 OF_A_SHAPE = ("start", "model", "image_size", "pool", "positions", "registers", "gelu", "representation", "keep_patches")

@@ -17,6 +17,7 @@ _teacher = partial(typer.Option, rich_help_panel="A teacher")
 _computed = partial(
     typer.Option, rich_help_panel="What it is computed by; --resume may change it, but for --precision and --auto-batch"
 )
+_search = partial(typer.Option, rich_help_panel="A search for settings, judged on a tenth of the training images")
 
 Out = Annotated[Path, typer.Option("--out", help="The folder of the run.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")]
@@ -123,3 +124,21 @@ Distil = Annotated[
         "Default: soft; token with --pool distilled; answers with --quantize.",
     ),
 ]
+
+Search = Annotated[
+    list[str],
+    _search("--search", help="A setting with a range or values, as lr=1e-4..1e-2 or batch=32,64,128; may be repeated."),
+]
+Trials = Annotated[int | None, _search("--trials", min=1, help="How many. Default: 20, or all points where there are no more.")]
+WholeGrid = Annotated[bool, _search("--grid", help="Try every combination of the values.")]
+Storage = Annotated[
+    str | None,
+    _search(
+        "--storage",
+        help="Where several processes and machines share a search: sqlite:///FILE, journal:FILE, postgresql://... "
+        "(or in EDGEVIT_STORAGE). Default: beside --out.",
+    ),
+]
+Study = Annotated[str | None, _search("--study", help="Its name there. Default: that of --out.")]
+NoPrune = Annotated[bool, _search("--no-prune", help="Train every trial to its end.")]
+NoFinal = Annotated[bool, _search("--no-final", help="Do not train with the best settings on all images.")]

@@ -30,6 +30,11 @@ from edgevit.pipeline.road import read as read_road
 from edgevit.pipeline.running import read as read_run
 from edgevit.pipeline.running import run
 from edgevit.pipeline.runtimes import required
+from edgevit.pipeline.sweeping import Asked as SweepAsked
+from edgevit.pipeline.sweeping import begun as sweep_begun
+from edgevit.pipeline.sweeping import rules as sweep_rules
+from edgevit.pipeline.sweeping import space as sweep_space
+from edgevit.pipeline.sweeping import sweep, train_best_rate
 from edgevit.pipeline.taught import lost as lost_origin
 from edgevit.pipeline.training import (
     can_go_on,
@@ -37,11 +42,11 @@ from edgevit.pipeline.training import (
     evaluate,
     goes_on,
     mend,
+    require_alone,
     resume,
     settings,
     speaks,
     train,
-    train_best_rate,
 )
 from edgevit.pipeline.verifying import verify
 from edgevit.pipeline.weights import export_weights, import_weights
@@ -52,6 +57,7 @@ __all__ = [
     "Grid",
     "How",
     "Pair",
+    "SweepAsked",
     "analyse",
     "artifact_folders",
     "bench",
@@ -96,11 +102,16 @@ __all__ = [
     "refuse_evaluated",
     "refuse_reported",
     "report",
+    "require_alone",
     "required",
     "resume",
     "run",
     "settings",
     "speaks",
+    "sweep",
+    "sweep_begun",
+    "sweep_rules",
+    "sweep_space",
     "taking",
     "too_little",
     "train",

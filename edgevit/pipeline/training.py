@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,36 +11,15 @@ import quantize
 from edgevit import checkpoint as checkpoints
 from edgevit import folder, stage
 from edgevit.data import lasting
-from edgevit.errors import BadInput, Diverged
+from edgevit.errors import BadInput
 from edgevit.training import ranks, run_settings
 from edgevit.types import EXECUTION, Checkpoint, DataChoice, EvalResult, Progress, TrainConfig
-
-DEV = 0.1
 
 
 def train(settings: TrainConfig, out: Path, force: bool, progress: Progress) -> Checkpoint:
     """Train into `out` and return the best checkpoint. An older run at `out` stays whole until the new one is."""
     run = run_settings.place(out, force) if ranks.rank() == 0 else out
-    return _fit(settings, run, out, False, progress)
-
-
-def train_best_rate(asked: TrainConfig, rates: tuple[float, ...], out: Path, force: bool, progress: Progress) -> Checkpoint:
-    """Train with each of the learning rates on a part of the training images, and then on all with the one that did best.
-
-    The part that chooses is a tenth of the training images (paper, appendix B.1.1); the held-out ones have no say.
-    """
-    run_settings.place(out, force)
-    trials = {rate: settings({**vars(asked), "lr": rate, "dev": DEV}) for rate in rates}
-    with tempfile.TemporaryDirectory(prefix="edgevit-rates-") as scratch:
-        tried = {rate: _tried(one, Path(scratch) / f"{rate:g}", _named(progress, rate)) for rate, one in trials.items()}
-    learned = {rate: top1 for rate, top1 in tried.items() if top1 is not None}
-    if not learned:
-        raise Diverged(
-            f"with every learning rate the loss is no longer a number: {', '.join(f'{r:g}' for r in rates)}", "try lower ones"
-        )
-    best = max(learned, key=lambda rate: (learned[rate], -rate))
-    by_rate = {f"{rate:g}": top1 for rate, top1 in tried.items()}
-    return train(dataclasses.replace(asked, lr=best, tried=by_rate), out, force, progress)
+    return fit(settings, run, out, False, progress)
 
 
 def settings(given: Mapping[str, Any]) -> TrainConfig:
@@ -62,18 +40,6 @@ def settings(given: Mapping[str, Any]) -> TrainConfig:
         raise BadInput(str(error)) from error
 
 
-def _tried(settings: TrainConfig, run: Path, progress: Progress) -> float | None:
-    """Top-1 on the part that chooses; None where the loss was no longer a number."""
-    try:
-        return _fit(settings, run, run, False, progress).metrics["val_top1"]
-    except Diverged:
-        return None
-
-
-def _named(progress: Progress, rate: float) -> Progress:
-    return lambda label, done, total: progress(f"lr {rate:g}: {label}", done, total)
-
-
 def resume(given: Mapping[str, Any], out: Path, progress: Progress) -> Checkpoint:
     """Go on with the interrupted run at `out`. Raises BadInput where a setting is `given` that is not the run's.
 
@@ -92,7 +58,7 @@ def resume(given: Mapping[str, Any], out: Path, progress: Progress) -> Checkpoin
             raise BadInput(f"the run at {out} has {name} {was}, not {value}", "--resume takes the settings of the run")
     if run != out and ranks.rank() == 0:
         run_settings.refuse_loss(out)
-    return _fit(settings, run, out, True, progress)
+    return fit(settings, run, out, True, progress)
 
 
 def mend(out: Path) -> str:
@@ -105,12 +71,19 @@ def goes_on(out: Path, resume: bool) -> bool:
     return resume or (ranks.restarts() > 0 and can_go_on(out))
 
 
+def require_alone(what: str) -> None:
+    """Raise BadInput where torchrun started this process with others: each would do all of it."""
+    if ranks.count() > 1:
+        raise BadInput(f"{what} is nothing that the workers of torchrun do together", "the same command without torchrun does it")
+
+
 def speaks() -> bool:
     """Whether this process is the one of several workers that tells how it went."""
     return ranks.rank() == 0
 
 
-def _fit(settings: TrainConfig, run: Path, out: Path, again: bool, progress: Progress) -> Checkpoint:
+def fit(settings: TrainConfig, run: Path, out: Path, again: bool, progress: Progress) -> Checkpoint:
+    """Train in a child, in the folder `run`, which then takes its place at `out`."""
     made = stage.run("edgevit.jobs.train:fit", Checkpoint, progress, train=settings, run=run, resume=again).value
     if ranks.rank():
         return made

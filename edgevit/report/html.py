@@ -18,13 +18,9 @@ TEMPLATE, STYLE = "report.html.jinja", "report.css"
 
 
 def render(page: Page, report: Report) -> str:
-    from markupsafe import Markup
-
-    style, template = _resource(STYLE), _environment().from_string(_resource(TEMPLATE))
-    return template.render(
+    return filled(
+        TEMPLATE,
         page=page,
-        style=Markup(style),
-        policy=policy(style),
         accuracy=accuracy.draw(report),
         curves=curves.draw(report),
         spread=spread.draw(report),
@@ -34,6 +30,14 @@ def render(page: Page, report: Report) -> str:
         measured_head=measured.HEAD,
         delegation_head=delegation.HEAD,
     )
+
+
+def filled(template: str, **values: object) -> str:
+    """A template of this room with its style sheet and `values`."""
+    from markupsafe import Markup
+
+    style = _resource(STYLE)
+    return _environment().from_string(_resource(template)).render(style=Markup(style), policy=policy(style), **values)
 
 
 def policy(style: str) -> str:

@@ -34,19 +34,19 @@ def _lines(page: Page) -> Iterator[str]:
     yield from ("## Ship this, because", "", *_ship(page))
     yield from ("## Do they answer as the checkpoint does", "")
     yield from (f"{MARKS[page.verdict.tone]} **{escape(page.verdict.headline)}.**", "")
-    yield from _list((*page.verdict.details, *page.notices))
+    yield from listed((*page.verdict.details, *page.notices))
     yield from ("## Artifacts", "", *_artifacts(page.rows))
     yield from ("## Measured, device by device", "", *_measured(page.measured))
     yield from ("## Delegation and its cost", "", *_delegation(page.delegation))
     yield from _runtimes(page.runtimes)
-    yield from ("## Checkpoint", "", *_facts(page.checkpoint))
+    yield from ("## Checkpoint", "", *facts(page.checkpoint))
     yield from ("## Sample images", "", *_samples(page.samples))
     yield from ("## Evaluation of the checkpoint", "", *_evaluation(page.evaluation), *_gallery(page.evaluated))
     yield from ("## Inside the model", "", *_gallery(page.inside))
     yield from ("## What was not measured, and why", "", *_absent(page.absent))
-    yield from ("## How it was measured", "", *_list(page.notes))
+    yield from ("## How it was measured", "", *listed(page.notes))
     yield from ("## Files", "", *_files(page))
-    yield from ("## Repeat it", "", *_code(page.command), "", *_repeat(page))
+    yield from ("## Repeat it", "", *code(page.command), "", *_repeat(page))
 
 
 def _ship(page: Page) -> Iterator[str]:
@@ -54,8 +54,8 @@ def _ship(page: Page) -> Iterator[str]:
     for answer in page.ship:
         yield from (f"### {escape(answer.place)}", "") if answer.place else ()
         yield from (f"{MARKS['good' if answer.found else 'idle']} **{escape(answer.headline)}.**", "")
-        yield from _list(answer.reasons)
-        yield from ("Why not the others:", "", *_list(answer.others)) if answer.others else ()
+        yield from listed(answer.reasons)
+        yield from ("Why not the others:", "", *listed(answer.others)) if answer.others else ()
 
 
 def _measured(found: tuple[Measured, ...]) -> Iterator[str]:
@@ -63,8 +63,8 @@ def _measured(found: tuple[Measured, ...]) -> Iterator[str]:
         yield from ("Nothing was measured: the reasons stand below.", "")
     for one in found:
         yield from (f"### {escape(one.place)}", "")
-        yield from _table(measured.HEAD, [tuple(map(escape, row)) for row in one.rows])
-        yield from _list(one.notes)
+        yield from table(measured.HEAD, [tuple(map(escape, row)) for row in one.rows])
+        yield from listed(one.notes)
 
 
 def _delegation(found: tuple[Cost, ...]) -> Iterator[str]:
@@ -73,33 +73,33 @@ def _delegation(found: tuple[Cost, ...]) -> Iterator[str]:
     for one in found:
         yield from (f"- **{escape(one.artifact)}**: {escape(one.taken)}. Time by operator: {escape(one.said)}.", "")
         if one.rows:
-            yield from _table(delegation.HEAD, [tuple(map(escape, row)) for row in one.rows])
+            yield from table(delegation.HEAD, [tuple(map(escape, row)) for row in one.rows])
 
 
 def _absent(found: tuple[Absent, ...]) -> Iterator[str]:
     if not found:
         yield from ("Everything was measured.", "")
         return
-    yield from _table(("What", "Of", "Why"), [(escape(one.what), escape(one.whose), escape(one.why)) for one in found])
+    yield from table(("What", "Of", "Why"), [(escape(one.what), escape(one.whose), escape(one.why)) for one in found])
 
 
 def _repeat(page: Page) -> Iterator[str]:
-    yield from ("### Rules of the bench", "", *(_facts(page.rules) if page.rules else ("Not recorded.", "")))
+    yield from ("### Rules of the bench", "", *(facts(page.rules) if page.rules else ("Not recorded.", "")))
     for device in page.devices:
-        yield from (f"### {escape(device.place)}", "", *_facts(device.facts))
-    yield from ("### Machine and versions", "", f"Machine: {escape(page.machine)}", "", *_facts(page.versions))
+        yield from (f"### {escape(device.place)}", "", *facts(device.facts))
+    yield from ("### Machine and versions", "", f"Machine: {escape(page.machine)}", "", *facts(page.versions))
 
 
-def _list(items: Iterable[str]) -> Iterator[str]:
+def listed(items: Iterable[str]) -> Iterator[str]:
     lines = [f"- {escape(item)}" for item in items]
     yield from (*lines, "") if lines else ()
 
 
-def _facts(facts: tuple[Fact, ...]) -> Iterator[str]:
-    yield from _table(("", ""), [(escape(fact.name), escape(fact.value)) for fact in facts])
+def facts(found: tuple[Fact, ...]) -> Iterator[str]:
+    yield from table(("", ""), [(escape(fact.name), escape(fact.value)) for fact in found])
 
 
-def _table(head: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def table(head: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> Iterator[str]:
     """Cells are escaped already; they may hold <br>."""
     for cells in (head, ("---",) * len(head), *body):
         yield f"| {' | '.join(cells)} |"
@@ -111,7 +111,7 @@ def _artifacts(rows: tuple[Row, ...]) -> Iterator[str]:
         yield from ("No artifact was exported.", "")
         return
     head = ("Target", "Recipe", "Outcome", *(cell.column for cell in rows[0].cells))
-    yield from _table(head, [_artifact(row) for row in rows])
+    yield from table(head, [_artifact(row) for row in rows])
 
 
 def _artifact(row: Row) -> tuple[str, ...]:
@@ -123,8 +123,8 @@ def _artifact(row: Row) -> tuple[str, ...]:
 def _runtimes(found: Matrix | None) -> Iterator[str]:
     if found:
         yield from ("## In other runtimes that may open the files", "")
-        yield from _table(("Artifact", *map(escape, found.columns)), [_in_runtimes(line) for line in found.lines])
-        yield from _list(found.notes)
+        yield from table(("Artifact", *map(escape, found.columns)), [_in_runtimes(line) for line in found.lines])
+        yield from listed(found.notes)
 
 
 def _in_runtimes(line: Line) -> tuple[str, ...]:
@@ -137,14 +137,14 @@ def _cell(cell: Cell) -> str:
 
 def _evaluation(found: Evaluation | None) -> Iterator[str]:
     if found:
-        yield from _facts(found.facts)
+        yield from facts(found.facts)
         for ranking in found.rankings:
             yield from _ranking(ranking)
 
 
 def _ranking(ranking: Ranking) -> Iterator[str]:
     yield from (escape(ranking.title), "")
-    yield from _table(ranking.head, [tuple(escape(cell) for cell in row) for row in ranking.rows])
+    yield from table(ranking.head, [tuple(escape(cell) for cell in row) for row in ranking.rows])
 
 
 def _gallery(found: Gallery) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _samples(shown: tuple[Shown, ...]) -> Iterator[str]:
         yield from ("Not shown: the report holds no sample images.", "")
         return
     body = [(str(sample.number), escape(sample.truth), _answers(sample)) for sample in shown]
-    yield from _table(("Image", "Truth", "Answers"), body)
+    yield from table(("Image", "Truth", "Answers"), body)
 
 
 def _answers(sample: Shown) -> str:
@@ -175,16 +175,16 @@ def _answer(answer: Answer) -> str:
 
 
 def _files(page: Page) -> Iterator[str]:
-    yield from _table(("", "sha256"), [("checkpoint weights", escape(page.weights_sha256))])
+    yield from table(("", "sha256"), [("checkpoint weights", escape(page.weights_sha256))])
     body = [(escape(f.artifact), _hashes(f), escape(f.tolerance), escape(f.conversion)) for f in page.files]
-    yield from _table(("Artifact", "Files and their sha256", "Tolerance", "Conversion on the host"), body)
+    yield from table(("Artifact", "Files and their sha256", "Tolerance", "Conversion on the host"), body)
 
 
 def _hashes(file: File) -> str:
     return "<br>".join(f"{escape(f.name)} {escape(f.value)}" for f in file.hashes) or "none: no file was written"
 
 
-def _code(text: str) -> Iterator[str]:
+def code(text: str) -> Iterator[str]:
     """A fence longer than any run of backticks inside it."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)

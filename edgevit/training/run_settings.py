@@ -12,6 +12,7 @@ from edgevit.errors import BadInput, DamagedFile
 from edgevit.training import watch
 from edgevit.training.position import Position
 from edgevit.types import Checkpoint, TrainConfig
+from edgevit.types.sweep import SWEPT
 
 STATE = "training.safetensors"
 """Beside the weights of `last`: what else a run needs to go on."""
@@ -27,8 +28,9 @@ OURS = {
     "tensorboard": None,
     watch.LINES: None,
     Path(watch.LINES).with_suffix(".partial").name: None,
+    **dict.fromkeys(SWEPT),
 }
-"""What training leaves in the folder of a run, and in the folders of it; None for anything."""
+"""What training leaves in the folder of a run, and in the folders of it; None for anything. A search leaves how it was chosen."""
 
 
 def place(out: Path, force: bool) -> Path:

@@ -54,6 +54,7 @@ from edgevit.types.plan import (
 from edgevit.types.quant import LayerRule, QuantRecipe, Weights
 from edgevit.types.report import Report, Sample
 from edgevit.types.road import Budgets, Held, ImportChoice, Limits, Reused, Road, RoadDevice, RunRecord
+from edgevit.types.sweep import Ending, Searched, Sweep, SweepRules, Trial, Value, in_words, option_name, value_in_words
 from edgevit.types.target import Footprint, Input, Library, MetadataWriter, Runtime, Target, Tolerance
 from edgevit.types.train import EXECUTION, Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
@@ -98,6 +99,7 @@ __all__ = [
     "Diff",
     "Distances",
     "Drawn",
+    "Ending",
     "Estimate",
     "EvalResult",
     "Exported",
@@ -156,21 +158,29 @@ __all__ = [
     "Runner",
     "Runtime",
     "Sample",
+    "Searched",
     "Sided",
     "Size",
     "StageError",
+    "Sweep",
+    "SweepRules",
     "Table",
     "Taken",
     "Target",
     "Tolerance",
     "Trace",
     "TrainConfig",
+    "Trial",
     "Twin",
     "Unit",
+    "Value",
     "Verdict",
     "Verified",
     "ViTConfig",
     "Weights",
     "artifact_name",
+    "in_words",
+    "option_name",
     "silent",
+    "value_in_words",
 ]

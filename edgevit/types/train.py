@@ -73,9 +73,12 @@ class TrainConfig:
     """`classes`, or `masked patches` for the paper's self-supervision (section 4.6)."""
     fraction: float = 1.0
     dev: float = 0.0
-    """Of the training images, what chooses the best checkpoint in place of the held-out ones: for a search of learning rates."""
+    """Of the training images, what chooses the best checkpoint in place of the held-out ones: for a search of settings."""
     tried: dict[str, float | None] = field(default_factory=dict)
-    """Top-1 by learning rate, where one was chosen from several; None for one whose loss was no longer a number."""
+    """Top-1 by what was tried, where it was chosen from several: learning rates, or settings as "lr 0.001, batch 64".
+
+    None for one that did not come to its end.
+    """
     seed: int = 0
     held_out: float = 0.2
     on_bad_image: str = "refuse"

@@ -15,7 +15,7 @@ import pytest
 
 from edgevit import report as reports
 from edgevit.ranking import interval
-from edgevit.report import html, page
+from edgevit.report import html, page, sweep
 from edgevit.types import (
     Artifact,
     BenchRules,
@@ -24,6 +24,7 @@ from edgevit.types import (
     Conditions,
     Delegation,
     DeviceFacts,
+    Ending,
     Latency,
     Launch,
     Moment,
@@ -34,8 +35,12 @@ from edgevit.types import (
     Profile,
     Report,
     Sample,
+    Searched,
+    Sweep,
+    SweepRules,
     Tolerance,
     TrainConfig,
+    Trial,
     Unit,
     ViTConfig,
 )
@@ -249,3 +254,35 @@ def benched_page(benched: Report) -> str:
 def timed() -> Callable[..., Latency]:
     """Makes a latency of an artifact around so many ms, with the interval that its launches have."""
     return _timed
+
+
+def _trial(number: int, lr: float, top1: float | None, ending: Ending = Ending.DONE, **more: object) -> Trial:
+    settings = {"lr": lr, "drop_path": 0.05 * (number % 4), "batch": (32, 64, 128)[number % 3], "model": "Nano/8"}
+    return replace(Trial(number, settings, ending, top1, seconds=12.25, where="a"), **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def swept() -> Sweep:
+    """A search with every ending of a trial, and names that are hostile."""
+    said = HOSTILE + " $a^b$ [k](javascript:1) `x`"
+    space = (
+        Searched("lr", low=1e-4, high=1e-2, log=True), Searched("drop_path", low=0.0, high=0.2), Searched("batch", (32, 64, 128)),
+        Searched("model", ("Nano/8", "Micro/8", "12345678901234567890x2x1x4/8")),
+    )  # fmt: skip
+    trials = (
+        _trial(1, 3e-4, 0.7), _trial(2, 9e-3, None, Ending.DIVERGED, why="the loss is no longer a number, in epoch 2"),
+        _trial(3, 2e-3, 0.925), _trial(4, 1e-4, None, Ending.PRUNED, epochs=(0.125, 0.2, 0.25), why="below the median"),
+        _trial(5, 1e-3, 0.9, attempts=3), _trial(6, 5e-3, None, Ending.NO_MEMORY, why=said, where=said),
+        _trial(7, 1e-3, None, Ending.OPEN), _trial(8, 2.5e-3, 0.925),
+    )  # fmt: skip
+    return Sweep(
+        said, TrainConfig("/home/somebody/flowers"), space, SweepRules(8, False, 0, True), trials, 3, 143, 0.87, 0.96, 2, {},
+        0.91, f"edgevit train --study {said}", "edgevit train --lr 0.002", "2026-11-27T10:00:00+00:00", "a machine",
+        {"torch": "2.13"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def swept_folder(swept: Sweep, tmp_path: Path) -> Path:
+    sweep.write(swept, tmp_path)
+    return tmp_path

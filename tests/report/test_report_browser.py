@@ -80,6 +80,18 @@ def test_nor_does_a_bench_of_several_devices(benched_page: str, tmp_path: Path, 
     fits(benched_page, tmp_path, width)
 
 
+@pytest.mark.parametrize("width", [320, 1280])
+def test_nor_does_a_search(swept_folder: Path, tmp_path: Path, width: int) -> None:
+    fits((swept_folder / "sweep.html").read_text(encoding="utf-8"), tmp_path, width)
+
+
+def test_a_search_that_others_named_is_text(swept_folder: Path, tmp_path: Path) -> None:
+    document = dom(swept_folder / "sweep.html", tmp_path / "profile")
+    text = shown(document)
+    assert "Trial 3 did best: 92.5 % of 143 images" in text and "document.documentElement.dataset.ran" in text
+    assert "data-ran" not in document and "<script" not in document
+
+
 def fits(page: str, tmp_path: Path, width: int) -> None:
     around = tmp_path / "around.html"
     around.write_text(MEASURE.format(width=width, page=html.escape(page)), encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 
 from edgevit import pipeline
 from edgevit.errors import BadInput, Diverged
-from edgevit.pipeline import training
+from edgevit.pipeline import training, trying
 from edgevit.training.images import choose
 from edgevit.types import Checkpoint, Preprocess, TrainConfig, silent
 from edgevit.vit.config import config
@@ -44,7 +44,7 @@ def test_a_rate_that_diverges_is_no_choice_and_stops_no_other(tmp_path: Path, mo
             raise Diverged("the loss is no longer a number, in epoch 1")
         return dataclasses.replace(CHECKPOINT, metrics={"val_top1": 0.4}, train=settings)
 
-    monkeypatch.setattr(training, "_fit", tried)
+    monkeypatch.setattr(training, "fit", tried)
     found = pipeline.train_best_rate(TINY, (3e-3, 10.0), tmp_path / "run", False, silent)
     assert found.train and found.train.lr == 3e-3 and found.train.tried == {"0.003": 0.4, "10": None}
     with pytest.raises(Diverged, match=r"with every learning rate.*: 5, 10"):
@@ -52,7 +52,7 @@ def test_a_rate_that_diverges_is_no_choice_and_stops_no_other(tmp_path: Path, mo
 
 
 def test_what_chooses_is_neither_trained_on_nor_held_out() -> None:
-    plain, part = (choose(dataclasses.replace(TINY, dev=dev)) for dev in (0.0, training.DEV))
+    plain, part = (choose(dataclasses.replace(TINY, dev=dev)) for dev in (0.0, trying.DEV))
     learned, chooses, held_out = (set(images.names) for images in (part.train, part.held_out, plain.held_out))
     assert learned | chooses == set(plain.train.names) and not learned & chooses and not held_out & (learned | chooses)
     assert len(chooses) == pytest.approx(0.1 * len(plain.train), abs=10)
