@@ -30,6 +30,7 @@ from edgevit.pipeline.road import read as read_road
 from edgevit.pipeline.running import read as read_run
 from edgevit.pipeline.running import run
 from edgevit.pipeline.runtimes import required
+from edgevit.pipeline.shards import write_shards
 from edgevit.pipeline.taught import lost as lost_origin
 from edgevit.pipeline.training import can_go_on, choose_data, evaluate, resume, settings, train, train_best_rate
 from edgevit.pipeline.verifying import verify
@@ -93,4 +94,5 @@ __all__ = [
     "train_best_rate",
     "verify",
     "write_bench",
+    "write_shards",
 ]

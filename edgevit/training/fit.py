@@ -168,8 +168,8 @@ def _start(train: TrainConfig, last: Checkpoint | None, progress: Progress, roun
 def _some(pixels: Pixels, count: int, preprocess: Preprocess) -> Tensor:
     """At most `count` of the images, spread over all, normalised: (n, 3, H, W)."""
     chosen = torch.linspace(0, len(pixels) - 1, min(count, len(pixels))).round().long()
-    batch, _ = next(pixels.batches(chosen, len(chosen)))
-    return torch.from_numpy(normalise(batch.numpy(), preprocess))
+    batch, _ = next(pixels.batches([chosen]))
+    return torch.from_numpy(normalise(batch.cpu().numpy(), preprocess))
 
 
 def _objective(
@@ -260,7 +260,7 @@ def _batches(state: Fit, order: Tensor, random: torch.Generator) -> Iterator[tup
     """Normalised images (n, 3, H, W) and classes (n) on the device."""
     assert state.train.batch and state.train.augment and state.train.mirror is not None
     how = dataclasses.replace(AUGMENTS[state.train.augment], mirror=state.train.mirror)
-    for pixels, classes in state.pixels.batches(order, state.train.batch):
+    for pixels, classes in state.pixels.batches(order.split(state.train.batch)):
         images = augment(state.scaled(pixels), how, random)
         yield state.normalised(images), classes.to(state.device)
 

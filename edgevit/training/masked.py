@@ -74,7 +74,7 @@ class MaskedPatches:
         """Mean loss, and the fraction of corrupted patches whose colour is predicted, on the held-out images."""
         random = torch.Generator().manual_seed(EVALUATED)
         loss, right, count = 0.0, 0, 0
-        for pixels, _ in held_out.batches(torch.arange(len(held_out)), 256):
+        for pixels, _ in held_out.batches(torch.arange(len(held_out)).split(256)):
             logits, colours = self._predicted(model, to_images(pixels), random)
             loss += float(F.cross_entropy(logits.float(), colours, reduction="sum"))
             right, count = right + int((logits.argmax(1) == colours).sum()), count + len(colours)

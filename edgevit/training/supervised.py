@@ -86,13 +86,14 @@ class Supervised:
     @torch.inference_mode()
     def evaluate(self, model: ViT, to_images, held_out: Pixels) -> dict[str, float]:  # type: ignore[no-untyped-def]
         """Mean loss and top-1 (a fraction of 1) on the held-out images."""
-        loss, right = 0.0, 0
-        for pixels, classes in held_out.batches(torch.arange(len(held_out)), 256):
-            images = to_images(pixels)
+        loss, right, count = 0.0, 0, 0  # bad ones among images in shards are left out when they are met
+        for pixels, classes in held_out.batches(torch.arange(len(held_out)).split(256)):
+            images, classes = to_images(pixels), classes.cpu()
+            count += len(classes)
             out = model(images).float().cpu()
             if self.teacher and self.train.distil == "answers":
                 loss += float(differently(out, self.teacher(images).float().cpu()).sum())
             else:
                 loss += float(F.cross_entropy(out, classes, reduction="sum"))
             right += int((out.argmax(1) == classes).sum())
-        return {"val_loss": loss / len(held_out), "val_top1": right / len(held_out)}
+        return {"val_loss": loss / max(1, count), "val_top1": right / max(1, count)}

@@ -54,6 +54,7 @@ from edgevit.types.plan import (
 from edgevit.types.quant import LayerRule, QuantRecipe, Weights
 from edgevit.types.report import Report, Sample
 from edgevit.types.road import Budgets, Held, ImportChoice, Limits, Reused, Road, RoadDevice, RunRecord
+from edgevit.types.shards import Shard, Sharded, ShardIndex
 from edgevit.types.target import Footprint, Input, Library, MetadataWriter, Runtime, Target, Tolerance
 from edgevit.types.train import Checkpoint, TrainConfig
 from edgevit.types.work import Progress, silent
@@ -155,6 +156,9 @@ __all__ = [
     "Runner",
     "Runtime",
     "Sample",
+    "Shard",
+    "ShardIndex",
+    "Sharded",
     "Sided",
     "Size",
     "StageError",
