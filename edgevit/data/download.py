@@ -57,11 +57,15 @@ def fetch(url: str, file: IO[bytes], most: int, size: int | None = None) -> None
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno in FULL:
                 raise from_os_error(error) from error
-            problem = str(getattr(error, "reason", error)) or type(error).__name__
+            problem = _words(getattr(error, "reason", error))
         failed = 0 if file.seek(0, os.SEEK_END) > have else failed + 1
         if 0 < failed < ATTEMPTS:
             time.sleep(WAIT * 2 ** (failed - 1))
     raise BadInput(f"cannot fetch {url}: {problem.lower()}", "what was fetched so far is kept, and goes on where it was")
+
+
+def _words(error: object) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def _require_all(url: str, found: int, size: int | None) -> None:
