@@ -72,7 +72,7 @@ class Fetched:
 
     def __init__(self, url: str, root: Path, most: int) -> None:
         self.url, self.root, self.most = url, root, most
-        self._refused: dict[str, DamagedFile] = {}
+        self._refused: dict[str, tuple[str, str]] = {}
 
     def path(self, shard: Shard) -> Path:
         return self.file(shard.name, shard.bytes, shard.sha256)
@@ -84,7 +84,7 @@ class Fetched:
         """The file, fetched where it is not here. Raises BadInput without a network, DamagedFile for one with another hash."""
         path = self.root / sha256
         if sha256 in self._refused:
-            raise self._refused[sha256]
+            raise DamagedFile(*self._refused[sha256])
         if path.is_file():
             kept.used(path)
             return path
@@ -111,7 +111,7 @@ class Fetched:
                     file.flush()
                     return
             file.truncate(0)
-        self._refused[sha256] = problem
+        self._refused[sha256] = problem.message, problem.hint
         raise problem
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import os
 import re
 import shutil
 import threading
@@ -311,6 +312,21 @@ def test_the_longest_unused_go_first(server: Server, made: Path, tmp_path: Path,
         assert far.content(i) == near.content(i)
         assert sum(path.stat().st_size for path in _folder(tmp_path).glob("[!.]*")) <= 31_000, n
     assert len(server.fetched()) == 2 * len(set(server.fetched()))
+
+
+def test_one_that_is_used_again_stays(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards_fetch, "AT_ONCE", 2)
+    monkeypatch.setenv("EDGEVIT_SHARDS_GB", str(21_500 / 1e9))
+    images = open_source(server.url).train
+    assert images.groups is not None
+    first, second, third = (int(np.flatnonzero(images.groups == shard)[0]) for shard in range(3))
+    for i in (first, second):
+        images.open(i)
+    for path in _folder(tmp_path).iterdir():
+        os.utime(path, (1000, 1000))
+    for i in (first, third, first):
+        images.open(i)
+    assert server.fetched() == [f"train-{number:06d}.tar" for number in range(3)]
 
 
 def test_too_little_room_is_said_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,12 +179,17 @@ def test_another_error_is_none_of_the_image_s(way: str, seen: Seen) -> None:
         list(found.batches([torch.arange(3)]))
 
 
-def test_few_batches_ahead_and_no_thread_is_left(seen: Seen, no_memory: Path) -> None:
+def test_few_batches_ahead_and_no_thread_is_left(seen: Seen, no_memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = threading.active_count()
     found = Pixels(_sharded(seen.images), PREPROCESS, "refuse", silent)
+    begun: list[int] = []
+    begin = ahead.Ahead._begun
+    monkeypatch.setattr(ahead.Ahead, "_begun", lambda *given: begun.append(len(given[1])) or begin(*given))
     batches = found.batches(torch.arange(COUNT).split(2))
     next(batches)
-    assert len(seen.opened) <= 2 * (ahead.BATCHES + 1)
+    assert begun == [2] * (ahead.BATCHES + 1)
+    next(batches)
+    assert begun == [2] * (ahead.BATCHES + 2)
     batches.close()
     assert threading.active_count() == before
 
