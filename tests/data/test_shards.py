@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -21,9 +22,13 @@ from edgevit.data import cifar, huggingface, open_source, shards, shards_write
 from edgevit.data.dataset import Dataset, Divided, Images, Undivided
 from edgevit.data.loading import Loader
 from edgevit.errors import BadInput, DamagedFile
+from edgevit.jobs.evaluate import evaluate
 from edgevit.jobs.shards import write
 from edgevit.pipeline.contents import Contents
-from edgevit.types import Preprocess, silent
+from edgevit.training.fit import fit
+from edgevit.types import DataChoice, Preprocess, TrainConfig, silent
+
+RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
 SMALL = 10_240
 """Bytes of a shard that holds a few of the images."""
@@ -401,21 +406,24 @@ def test_a_shard_that_is_cut_while_it_is_read(copy: Path) -> None:
         images.open(0)
 
 
-def test_the_command_and_what_takes_its_shards(run_cli, images: Path, checkpoint: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_command(run_cli: RunCli, images: Path, tmp_path: Path) -> None:
     ran = run_cli("shards", images, tmp_path / "out", "--shard-mb", 0.02)
     assert ran.returncode == 0 and "train: 30 images in" in ran.stdout and "val: 6 images in" in ran.stdout, ran.stderr
-    evaluated = [run_cli("eval", checkpoint, "--data", data, "--json") for data in (images, tmp_path / "out")]
-    one, two = (json.loads(ran.stdout) for ran in evaluated)
-    assert one["top1"] == two["top1"] and one["images"] == two["images"] == 6
     refused = run_cli("shards", tmp_path / "out", tmp_path / "out", "--force")
     assert refused.returncode == 2 and "read and replaced at once" in refused.stderr
 
 
-def test_training_on_shards(run_cli, made: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    arguments = ("--data", made, "--model", "Pico/8", "--image-size", 16, "--batch", 8, "--epochs", 1, "--json")
-    ran = run_cli("train", *arguments, "--out", tmp_path / "run")
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["train"]["data"] == str(made.resolve())
+def test_they_are_evaluated_as_the_folder_is(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    write(str(images), tmp_path / "out", SMALL, 0, 0.2, "refuse", False, silent)
+    specs = (str(images), str(tmp_path / "out"))
+    one, two = (evaluate(checkpoint, DataChoice(spec, "held-out", "refuse"), silent) for spec in specs)
+    assert one.images == two.images == 6 and one.top1 == two.top1 and one.loss == pytest.approx(two.loss)
+
+
+def test_they_are_trained_on(made: Path, tmp_path: Path) -> None:
+    settings = TrainConfig(str(made), model="Pico/8", image_size=(16, 16), batch=8, epochs=1, device="cpu")
+    found = fit(settings, tmp_path / "run", False)
+    assert found.train and found.train.data == str(made.resolve()) and found.labels == ("blue", "green", "red")
 
 
 def test_a_run_knows_them_by_their_index(copy: Path) -> None:
