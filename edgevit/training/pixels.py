@@ -102,7 +102,13 @@ class Held:
     def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
         for chunk in chunks:
             chosen = chunk.to(self.classes.device)
-            yield self.pixels.index_select(0, chosen), self.classes[chosen]  # several times faster than by []
+            yield self._chosen(chosen), self.classes[chosen]
+
+    def _chosen(self, places: Tensor) -> Tensor:
+        """On the processor by numpy: torch would wake all its threads to copy what one copies in a millisecond."""
+        if self.pixels.device.type == "cpu":
+            return torch.from_numpy(self.pixels.numpy().take(places.numpy(), axis=0))
+        return self.pixels.index_select(0, places)
 
 
 def _room(device: torch.device) -> int:
