@@ -4,8 +4,8 @@
 
 Photographs of noise and shapes, 500 x 375 pixels in JPEG, cut to --side. Each way is measured twice in turn, on images that the
 system has read before: all of them decoded anew, decoded and written to the cache (a first epoch), read from the cache, from
-memory, and held. The consumer does nothing, so with a model that computes on the same cores it is less. Beside the images a second
-stands the time of the processor for each in microseconds, which other programs on the machine hardly change.
+memory, and held. The consumer does nothing, so with a model that computes on the same cores it is less. Beside the images a
+second stands the time of the processor for each in microseconds, which other programs on the machine hardly change.
 """
 
 from __future__ import annotations
