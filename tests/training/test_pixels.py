@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -305,6 +307,34 @@ def test_two_that_write_at_once_write_the_same(seen: Seen, no_memory: Path, monk
     found = [(a[0].numpy(), b[0].numpy()) for a, b in pairs]
     assert np.array_equal(np.concatenate([a for a, _ in found]), _truth(seen.plain))
     assert np.array_equal(np.concatenate([b for _, b in found])[::-1], _truth(seen.plain))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from edgevit.training.decoded import OnDisk
+kept = OnDisk(Path(sys.argv[1]))
+for _ in range(1 << 30):
+    for number in np.random.default_rng().permutation(40).tolist():
+        kept.keep(number, np.full((300, 300, 3), number, np.uint8))
+        print(number, flush=True)
+"""
+
+
+def test_two_processes_that_are_killed_while_they_write(tmp_path: Path) -> None:
+    """An image is there with its own pixels, or it is not there."""
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE) for _ in range(2)]
+    for writer in writers:
+        assert writer.stdout
+        for _ in range(25):
+            writer.stdout.readline()
+    for writer in writers:
+        writer.kill()
+        writer.communicate()
+    kept, row = OnDisk(tmp_path), np.empty((300, 300, 3), np.uint8)
+    there = [number for number in range(40) if kept.take(number, row) and ((row == number).all() or pytest.fail(str(number)))]
+    assert len(there) >= 20
 
 
 def test_a_full_disk_stops_nobody(seen: Seen, no_memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
