@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgevit import folder, record
+from edgevit import folder, kept, record
 from edgevit.errors import BadInput, DamagedFile, EdgevitError
+from edgevit.kept import FOLDERS, STAGES
+from edgevit.kept import place as place
 
 RECORD, SUM, FILES = "entry.json", "entry.sha256", "files"
-STAGES = "stages"
-"""All that is ever removed lies in this folder of the cache: EDGEVIT_CACHE may name a folder that holds other things."""
 LIMIT_GB = 5.0
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -43,27 +43,9 @@ class Entry:
     files: dict[str, str]
 
 
-def place(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where the cache is: EDGEVIT_CACHE, or `edgevit` in XDG_CACHE_HOME or ~/.cache. None without a home."""
-    if own := environment.get("EDGEVIT_CACHE"):
-        return Path(own).absolute()
-    base = environment.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):  # a relative one is to be ignored, says the XDG specification
-        return Path(base) / "edgevit"
-    home = environment.get("HOME", "")
-    return Path(home) / ".cache" / "edgevit" if os.path.isabs(home) else None
-
-
 def limit_bytes(environment: Mapping[str, str] = os.environ) -> int:
     """EDGEVIT_CACHE_GB, by default 5. Raises BadInput."""
-    text = environment.get("EDGEVIT_CACHE_GB") or str(LIMIT_GB)
-    try:
-        gigabytes = float(text)
-    except ValueError:
-        gigabytes = -1
-    if not 0 <= gigabytes < 1e9:
-        raise BadInput(f"not a size in GB: EDGEVIT_CACHE_GB={text[:40]}", "give a number of gigabytes, such as 5")
-    return int(gigabytes * 1e9)
+    return kept.limit("EDGEVIT_CACHE_GB", LIMIT_GB, environment)
 
 
 def key(inputs: object) -> str:
@@ -198,18 +180,20 @@ def entries(stages: Path) -> list[tuple[Path, float, int]]:
 
 
 def held(root: Path) -> tuple[int, int]:
-    """How many entries the cache at `root` holds, and their bytes."""
-    found = entries(root / STAGES)
+    """How many entries the cache at `root` holds, and their bytes: of stages, of decoded pixels, and shards that were fetched."""
+    found = [entry for name in FOLDERS for entry in (entries(root / name) if name == STAGES else kept.entries(root / name))]
     return len(found), sum(size for *_, size in found)
 
 
 def clear(root: Path) -> tuple[int, int]:
     """Remove every entry of the cache at `root`: how many there were, and their bytes. Raises OSError."""
-    if (root / STAGES).is_symlink():
-        raise BadInput(f"a link, and no folder of edgevit's: {root / STAGES}")
+    for name in FOLDERS:
+        if (root / name).is_symlink():
+            raise BadInput(f"a link, and no folder of edgevit's: {root / name}")
     gone = held(root)
-    if (root / STAGES).exists():
-        shutil.rmtree(root / STAGES)
+    for name in FOLDERS:
+        if (root / name).exists():
+            shutil.rmtree(root / name)
     return gone
 
 

@@ -26,6 +26,7 @@ from edgevit.cli import (  # noqa: F401  (they register their commands)
     mix,
     plan,
     road,
+    shards,
     show,
     weights,
     work,
@@ -56,6 +57,7 @@ FLOORS = (
     (*SIBLINGS, "quantize", "converters", "targets"),
     ("edgevit.artifact", "edgevit.checkpoint", "edgevit.cache", "edgevit.methods"),
     ("edgevit.vit", "edgevit.data"),
+    ("edgevit.kept",),
     (
         "edgevit.folder",
         "edgevit.record",

@@ -16,7 +16,7 @@ from edgevit.errors import EdgevitError, from_os_error
 
 ORDER = (
     "demo", "run", "diff", "plan",
-    "import", "train", "pretrain", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes", "verify",
+    "shards", "import", "train", "pretrain", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes", "verify",
     "parity", "bisect", "bundle", "devices", "bench",
     "profile", "report", "predict", "export-weights", "models", "targets", "recipes", "doctor", "cache",
 )  # fmt: skip
@@ -90,6 +90,7 @@ def main() -> None:
         mix,
         plan,
         road,
+        shards,
         show,
         weights,
         work,

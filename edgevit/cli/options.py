@@ -14,7 +14,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="digits (built in), hf:NAME, or a path: a folder per class, a CIFAR archive, idx files, .npz, .csv, .jsonl. "
+        help="digits (built in), hf:NAME, or a path: a folder per class, shards, a CIFAR archive, idx files, .npz, .csv, .jsonl. "
         "Default: that of the checkpoint.",
     ),
 ]

@@ -86,7 +86,7 @@ Data = Annotated[
     str | None,
     _images(
         "--data",
-        help="digits (built in), hf:NAME, or a path: a folder per class, a CIFAR archive, idx files, .npz, .csv, .jsonl.",
+        help="digits (built in), hf:NAME, or a path: a folder per class, shards, a CIFAR archive, idx files, .npz, .csv, .jsonl.",
     ),
 ]
 Fraction = Annotated[float | None, _images("--fraction", help="Of each class's training images. Default: 1, all.")]

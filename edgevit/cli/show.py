@@ -118,7 +118,7 @@ def doctor(json: bool = Json) -> None:
 
 @command
 def cache(clear: bool = typer.Option(False, "--clear", help="Remove all of it."), json: bool = Json) -> None:
-    """What earlier exports left to be reused: where it is, and how large."""
+    """What earlier commands left to be reused, stages, decoded pixels and fetched shards: where it is, and how large."""
     from edgevit import cache as caches
 
     place = caches.place()
@@ -129,4 +129,4 @@ def cache(clear: bool = typer.Option(False, "--clear", help="Remove all of it.")
         console.json({"folder": str(place), "cleared": clear, "entries": count, "bytes": size_, "limit": caches.limit_bytes()})
         return
     what = f"{count} entries, {size_ / 1e6:.1f} MB"
-    console.out(f"{place}: {what} removed" if clear else f"{place}: {what} of at most {caches.limit_bytes() / 1e9:g} GB")
+    console.out(f"{place}: {what} removed" if clear else f"{place}: {what}; of stages at most {caches.limit_bytes() / 1e9:g} GB")

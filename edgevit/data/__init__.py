@@ -8,7 +8,7 @@ from pathlib import Path
 from edgevit.data.dataset import Dataset
 from edgevit.errors import BadInput, UnknownName
 
-SOURCES = ("digits", "huggingface", "cifar", "npz", "table", "idx", "folder")
+SOURCES = ("digits", "huggingface", "cifar", "npz", "table", "idx", "shards", "folder")
 """In the order in which they are asked: the most particular first."""
 
 BUILT_IN = ("digits",)
@@ -16,11 +16,14 @@ BUILT_IN = ("digits",)
 HUB = "hf:"
 """Before the name of a data set of the Hugging Face Hub."""
 
-KINDS = "a folder per class, a CIFAR archive or folder, idx files, an .npz, a .csv or .jsonl, or a saved Hugging Face data set"
+KINDS = (
+    "a folder per class, shards or the URL of their index, a CIFAR archive or folder, idx files, an .npz, a .csv or .jsonl, "
+    "or a saved Hugging Face data set"
+)
 
 
 def open_source(spec: str, seed: int = 0, held_out: float = 0.2) -> Dataset:
-    """The data that `spec` means: a built-in name, `hf:` and a name of the Hugging Face Hub, or a path.
+    """The data that `spec` means: a built-in name, `hf:` and a name of the Hugging Face Hub, a URL of shards, or a path.
 
     Where the source has no held-out split of its own, `held_out` of each class (a fraction) is set aside, chosen by `seed`,
     when train or held-out images are first asked for.

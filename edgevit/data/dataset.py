@@ -7,29 +7,48 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from edgevit.errors import BadInput
 
+T = TypeVar("T")
 SPLITS = ("train", "held-out", "test", "all")
 
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images, opened one at a time: `open(i)` is the i-th, decoded, or raises DamagedFile."""
+    """Labelled images, opened one at a time: `open(i)` is the i-th, decoded, or raises DamagedFile.
+
+    The rest is known of some sources only. `content(i)` is the bytes of the file that the i-th is. `stamp(i)`, as plain values,
+    is another where the i-th may have become another image. `groups` (n) is the number of the shard that each lies in: these are
+    best read shard after shard, and `fetch(number)` brings a shard here that lies elsewhere.
+    """
 
     names: Sequence[str]
     classes: np.ndarray
     open: Callable[[int], Image.Image]
+    content: Callable[[int], bytes] | None = None
+    stamp: Callable[[int], object] | None = None
+    groups: np.ndarray | None = None
+    fetch: Callable[[int], None] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def take(self, indices: Sequence[int]) -> Images:
         chosen = list(indices)
-        return Images([self.names[i] for i in chosen], self.classes[chosen], lambda i: self.open(chosen[i]))
+        return Images(
+            [self.names[i] for i in chosen],
+            self.classes[chosen],
+            lambda i: self.open(chosen[i]),
+            _of(chosen, self.content),
+            _of(chosen, self.stamp),
+            None if self.groups is None else self.groups[chosen],
+            self.fetch,
+        )
 
 
 @dataclass(frozen=True)
@@ -179,13 +198,24 @@ def _by_class(images: Images, count: int, salt: str) -> list[list[int]]:
     return members
 
 
+def _of(chosen: list[int], function: Callable[[int], T] | None) -> Callable[[int], T] | None:
+    return None if function is None else lambda i: function(chosen[i])
+
+
 def _joined(parts: Sequence[Images]) -> Images:
-    """All the parts as one."""
+    """All the parts as one. Shards have the same numbers in all parts of a source."""
     ends = np.array(list(accumulate(map(len, parts))))
 
-    def opened(i: int) -> Image.Image:
-        part = int(np.searchsorted(ends, i, side="right"))
-        return parts[part].open(i - int(ends[part]) + len(parts[part]))
+    def each(name: str) -> Callable[[int], Any]:
+        def called(i: int) -> Any:
+            part = int(np.searchsorted(ends, i, side="right"))
+            return getattr(parts[part], name)(i - int(ends[part]) + len(parts[part]))
+
+        return called
 
     names = [name for part in parts for name in part.names]
-    return Images(names, np.concatenate([part.classes for part in parts]), opened)
+    classes = np.concatenate([part.classes for part in parts])
+    content, stamp = (each(name) if all(getattr(p, name) for p in parts) else None for name in ("content", "stamp"))
+    groups = [part.groups for part in parts if part.groups is not None]
+    together = np.concatenate(groups) if len(groups) == len(parts) else None
+    return Images(names, classes, each("open"), content, stamp, together, parts[0].fetch)

@@ -42,3 +42,20 @@ def _decode(file: Path | IO[bytes], name: str) -> Image.Image:
     if image.mode not in MODES:
         raise DamagedFile(f"pixels of type {image.mode}, not 8 bits a channel: {name}", "convert it to 8 bits first")
     return image
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of an image's file. Raises DamagedFile."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DamagedFile(f"cannot read {path}: {(error.strerror or '').lower()}") from error
+
+
+def stamp_of(path: Path) -> list[str | int]:
+    """What is another when the file has become another: its place, size, time and inode; of one that is not there, its place."""
+    try:
+        found = path.stat()
+    except OSError:
+        return [str(path.absolute())]
+    return [str(path.absolute()), found.st_size, found.st_mtime_ns, found.st_ino]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from edgevit.data.dataset import Dataset, Divided, Images, Undivided, divided
-from edgevit.data.decoding import open_image
+from edgevit.data.decoding import content_of, open_image, stamp_of
 from edgevit.errors import BadInput
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -73,4 +73,9 @@ def _scan(root: Path) -> tuple[tuple[str, ...], Images]:
     files = [file for group in members for file in group]
     classes = np.repeat(np.arange(len(folders)), [len(group) for group in members])
     names = [file.relative_to(root).as_posix() for file in files]
-    return tuple(c.name for c in folders), Images(names, classes, lambda i: open_image(files[i]))
+    return tuple(c.name for c in folders), of_files(names, classes, files)
+
+
+def of_files(names: list[str], classes: np.ndarray, files: list[Path]) -> Images:
+    """The images that these files are."""
+    return Images(names, classes, lambda i: open_image(files[i]), lambda i: content_of(files[i]), lambda i: stamp_of(files[i]))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from edgevit.data import HUB
 from edgevit.data.dataset import Dataset, Divided, Images, Undivided, divided
-from edgevit.data.decoding import image_of, open_image
+from edgevit.data.decoding import content_of, image_of, open_image
 from edgevit.errors import BadInput, DamagedFile, NotInstalled
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*){0,2}", re.ASCII)
@@ -168,22 +168,35 @@ def _images(library: Any, data: Any, columns: _Columns, place: Place) -> Images 
         raise BadInput(f"images without a class in the split {split} of {spec}", f"classes are 0 to {len(columns.names) - 1}")
     undecoded = data.select_columns([columns.image]).cast_column(columns.image, library.Image(decode=False)).with_format(None)
     names = [f"{split}/{i:05d}" for i in range(len(numbers))]
-    return Images(names, numbers.astype(np.int64), _opener(undecoded, columns.image, place))
+    read = _reader(undecoded, columns.image, place)
+    return Images(
+        names, numbers.astype(np.int64), lambda i: _opened(read(i), f"image {i} of {place}"), lambda i: _content(read(i))
+    )
 
 
-def _opener(data: Any, column: str, place: Place) -> Callable[[int], Image.Image]:
-    def opened(i: int) -> Image.Image:
+def _reader(data: Any, column: str, place: Place) -> Callable[[int], bytes | Path]:
+    """What gives the bytes of an image, or its file."""
+
+    def read(i: int) -> bytes | Path:
         cell = data[i][column] or {}
         if cell.get("bytes"):
-            return image_of(cell["bytes"], f"image {i} of {place}")
+            return bytes(cell["bytes"])
         path = Path(os.path.realpath(cell.get("path") or ""))
         if place.caches and not any(path.is_relative_to(cache) for cache in place.caches):
             raise DamagedFile(f"image {i} of {place} is a file outside of the cache: {cell.get('path')}", "it was not opened")
         if not path.is_file():
             raise DamagedFile(f"image {i} of {place} is not there: {cell.get('path')}")
-        return open_image(path)
+        return path
 
-    return opened
+    return read
+
+
+def _opened(found: bytes | Path, name: str) -> Image.Image:
+    return image_of(found, name) if isinstance(found, bytes) else open_image(found)
+
+
+def _content(found: bytes | Path) -> bytes:
+    return found if isinstance(found, bytes) else content_of(found)
 
 
 def _first(images: Images | None) -> tuple[int, bool]:

@@ -29,8 +29,12 @@ class Loader:
     skipped: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.on_bad not in ("refuse", "skip"):
-            raise BadInput(f"unknown --on-bad-image: {self.on_bad}", "known: refuse, skip")
+        self.require_known(self.on_bad)
+
+    @staticmethod
+    def require_known(on_bad: str) -> None:
+        if on_bad not in ("refuse", "skip"):
+            raise BadInput(f"unknown --on-bad-image: {on_bad}", "known: refuse, skip")
 
     def batches(self, size: int, progress: Progress = silent, label: str = "reading") -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(pixels uint8 (n, H, W, 3), classes (n)) for all images in order, n at most `size`. Raises BadInput for none."""
@@ -38,7 +42,7 @@ class Loader:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for start in range(0, len(self.images), size):
                 chosen = range(start, min(start + size, len(self.images)))
-                decoded = list(pool.map(self._decode, chosen))
+                decoded = list(pool.map(self.read, chosen))
                 kept = [i for i, array in zip(chosen, decoded, strict=True) if array is not None]
                 progress(label, chosen.stop, len(self.images))
                 if kept:
@@ -56,7 +60,8 @@ class Loader:
         parts = list(self.batches(256, progress, label))
         return np.concatenate([p for p, _ in parts]), np.concatenate([c for _, c in parts])
 
-    def _decode(self, i: int) -> np.ndarray | None:
+    def read(self, i: int) -> np.ndarray | None:
+        """The pixels (H, W, 3) of one image; None for an unreadable one that is left out. Threads may call it at once."""
         try:
             return pixels(self.images.open(i), self.preprocess)
         except DamagedFile as error:

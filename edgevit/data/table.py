@@ -11,17 +11,15 @@ those of the table, or of a `classes.csv` beside it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from edgevit.data import classes, rows
 from edgevit.data.classes import require_no_gap, the_one
 from edgevit.data.dataset import Dataset, Divided, Images, Undivided, divided
-from edgevit.data.decoding import open_image
+from edgevit.data.decoding import content_of, open_image, stamp_of
 from edgevit.data.rows import Row
 from edgevit.errors import BadInput, DamagedFile
 
@@ -67,7 +65,7 @@ def open_source(spec: str, seed: int, held_out: float) -> Dataset:
     columns = _columns(found, table)
     known = _classes(found, columns, table)
     names = [row.text(columns.path) for row in found]
-    images = Images(names, np.array(known.of_rows), _opener(found, columns.path, table))
+    images = _images(names, known.of_rows, _files(found, columns.path, table), found)
     return Dataset(spec, known.labels, _parts(images, found, seed, held_out), NATIVE_SIZE, photos=True, named=known.named)
 
 
@@ -137,8 +135,8 @@ def _parts(images: Images, found: list[Row], seed: int, held_out: float) -> Divi
     return divided(train, val, test, seed, held_out)
 
 
-def _opener(found: list[Row], column: str, table: Path) -> Callable[[int], Image.Image]:
-    """What opens the image of the i-th row. Every path is checked now, and no file is touched."""
+def _files(found: list[Row], column: str, table: Path) -> list[Path]:
+    """The file of each row. Every path is checked now, and no file is touched."""
     files = [_file(row, column, table.parent) for row in found]
     seen: dict[Path, Row] = {}
     for file, row in zip(files, found, strict=True):
@@ -146,13 +144,22 @@ def _opener(found: list[Row], column: str, table: Path) -> Callable[[int], Image
             first = seen[file].line
             raise BadInput(f"lines {first} and {row.line} of {table} are the same image: {file}", "an image counts once")
         seen[file] = row
+    return files
 
-    def opened(i: int) -> Image.Image:
+
+def _images(names: list[str], of_rows: list[int], files: list[Path], found: list[Row]) -> Images:
+    def there(i: int) -> Path:
         if not os.path.isfile(files[i]):  # nor a pipe, which would be waited for
-            raise DamagedFile(f"no such image: {files[i]}: line {found[i].line} of {table}")
-        return open_image(files[i])
+            raise DamagedFile(f"no such image: {files[i]}: line {found[i].line} of {found[i].table}")
+        return files[i]
 
-    return opened
+    return Images(
+        names,
+        np.array(of_rows),
+        lambda i: open_image(there(i)),
+        lambda i: content_of(there(i)),
+        lambda i: stamp_of(files[i]),
+    )
 
 
 def _file(row: Row, column: str, folder: Path) -> Path:

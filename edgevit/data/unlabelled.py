@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgevit.data.dataset import Images
-from edgevit.data.decoding import open_image
-from edgevit.data.folder import NATIVE_SIZE, SUFFIXES
+from edgevit.data.folder import NATIVE_SIZE, SUFFIXES, of_files
 from edgevit.errors import BadInput
 
 __all__ = ["NATIVE_SIZE", "open_unlabelled", "recognises"]
@@ -34,4 +33,4 @@ def open_unlabelled(spec: str, seed: int, held_out: float) -> tuple[Images, Imag
 
 def _images(root: Path, files: list[Path]) -> Images:
     names = [f.relative_to(root).as_posix() for f in files]
-    return Images(names, np.zeros(len(files), np.int64), lambda i: open_image(files[i]))
+    return of_files(names, np.zeros(len(files), np.int64), files)

@@ -30,6 +30,7 @@ from edgevit.pipeline.road import read as read_road
 from edgevit.pipeline.running import read as read_run
 from edgevit.pipeline.running import run
 from edgevit.pipeline.runtimes import required
+from edgevit.pipeline.shards import write_shards
 from edgevit.pipeline.sweeping import Asked as SweepAsked
 from edgevit.pipeline.sweeping import begun as sweep_begun
 from edgevit.pipeline.sweeping import rules as sweep_rules
@@ -118,4 +119,5 @@ __all__ = [
     "train_best_rate",
     "verify",
     "write_bench",
+    "write_shards",
 ]

@@ -21,7 +21,7 @@ import msgspec
 from edgevit import cache as caches
 from edgevit import folder, record
 from edgevit.cache import Cache, Entry
-from edgevit.data import BUILT_IN, HUB, rows
+from edgevit.data import BUILT_IN, HUB, rows, shards_index
 from edgevit.versions import versions
 
 T = TypeVar("T")
@@ -55,6 +55,8 @@ class Contents:
         path = Path(spec)
         if spec.startswith(HUB) or not path.exists():
             return ""
+        if path.is_dir() and shards_index.is_ours(path):  # it names every shard by its hash
+            return self.file(path / shards_index.INDEX)
         if path.is_file() and path.suffix.lower() in rows.SUFFIXES:
             return self._of_files(path.parent, [path, *_named(path)])
         return self.of(path)

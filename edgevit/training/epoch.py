@@ -56,7 +56,9 @@ def learn(state: Fit, course: Course) -> tuple[float, dict[str, float]]:
     """What is left of the epoch at `course.position`: the mean loss of all of it, and how it went (`Clock.figures` and more)."""
     train, crew, engine, position = state.train, state.crew, state.engine, course.position
     assert train.batch and train.epochs
-    chunks = order.batches(len(state.pixels), train.seed, position.epoch, train.batch, crew.count, position.learned)
+    chunks = order.batches(
+        len(state.pixels), train.seed, position.epoch, train.batch, crew.count, position.learned, state.pixels.groups
+    )
     before, batches = position.batches, position.batches + len(chunks)
     steps = math.ceil(math.ceil(len(state.pixels) / train.batch) / train.accumulate)
     sums = _Sums(torch.tensor(position.loss if crew.first else 0.0, device=crew.device), torch.tensor(-1, device=crew.device))
@@ -92,18 +94,21 @@ def _images_of_step(chunks: list[tuple[Tensor, ...]], at: int, accumulate: int) 
 def _batches(state: Fit, chunks: list[tuple[Tensor, ...]], position: Position) -> Iterator[tuple[int, Tensor, Tensor, Draws]]:
     """How many images of a batch are this worker's own, these (n, 3, H, W), normalised, their classes (n), the random numbers.
 
-    A worker that has none takes one image that does not count: all have to make the same steps.
+    A worker that has none, since a batch was too small or no image of it could be read, takes a black one that does not count:
+    all have to make the same steps.
     """
     train, rank = state.train, state.crew.rank
     assert train.augment and train.mirror is not None
     how = dataclasses.replace(AUGMENTS[train.augment], mirror=train.mirror)
-    mine = [chunk[rank] if len(chunk[rank]) else chunk[0][:1] for chunk in chunks]
-    for at, (pixels, classes) in enumerate(state.pixels.batches(mine)):
-        parts = [len(part) for part in chunks[at]]
-        begin = sum(parts[:rank]) if parts[rank] else 0
-        drawn = draws(train.seed, position.epoch, position.batches + at, sum(parts), begin, begin + len(mine[at]))
+    for at, (pixels, classes) in enumerate(state.pixels.batches([chunk[rank] for chunk in chunks])):
+        parts, own = [len(part) for part in chunks[at]], len(classes)
+        if not own:
+            pixels, classes = pixels.new_zeros(1, *pixels.shape[1:]), classes.new_zeros(1)
+        begin = sum(parts[:rank])
+        whole = max(sum(parts), begin + len(classes))
+        drawn = draws(train.seed, position.epoch, position.batches + at, whole, begin, begin + len(classes))
         images = augment(state.scaled(pixels), how, drawn)
-        yield parts[rank], state.normalised(images), classes.to(state.crew.device, non_blocking=True), drawn
+        yield own, state.normalised(images), classes, drawn
 
 
 def _is_time_to_look(state: Fit, made: int) -> bool:
@@ -140,6 +145,8 @@ def validated(state: Fit) -> dict[str, float]:
         mine.append(NOT_COUNTED)  # all have to come where parameters are put together
     sums = torch.zeros(3, dtype=torch.float64)
     for number, (pixels, classes) in zip(mine, state.held_out.batches([chunks[i] for i in mine]), strict=True):
+        if not len(classes) and not state.engine.sharded:
+            continue  # not one could be read, which has been said
         with state.engine.autocast():
             found = shown.tally(state.normalised(state.scaled(pixels)), classes, number)
         sums += 0 if number == NOT_COUNTED else found

@@ -97,7 +97,8 @@ class _Run:
     def _kept(self, metrics: dict[str, float], figures: dict[str, float]) -> None:
         """Keep the model as the last of the run, and as the best if it is."""
         learner = self.state.learner
-        self.checkpoint = dataclasses.replace(self.checkpoint, metrics=metrics)
+        skipped = (*self.state.pixels.skipped, *self.state.held_out.skipped)  # of shards more may be known than at the start
+        self.checkpoint = dataclasses.replace(self.checkpoint, metrics=metrics, skipped=skipped)
         run_folder.save_last(self.run, learner, self.checkpoint, Position(int(metrics["epoch"]) + 1))
         if (rank := _rank(metrics[self.better], self.better)) < self.best:
             run_folder.save_best(self.run, learner, dataclasses.replace(self.checkpoint, chosen_by=self.better))

@@ -17,7 +17,7 @@ from edgevit.training import engine as engines
 from edgevit.training import fits, optimiser, precision, run_folder, speed, workers
 from edgevit.training.average import Average
 from edgevit.training.engine import Engine
-from edgevit.training.images import choose
+from edgevit.training.images import Chosen, choose
 from edgevit.training.objective import Objective, objective
 from edgevit.training.pixels import Pixels
 from edgevit.training.run_folder import Learner, Rounds
@@ -70,8 +70,7 @@ def start(
     data = choose(train)
     train, preprocess, model = begin(train, data, last)
     train = train if train.precision else dataclasses.replace(train, precision=precision.choose(model, crew))
-    pixels = Pixels(data.train, preprocess, train.on_bad_image, progress)
-    held_out = Pixels(data.held_out, preprocess, train.on_bad_image, progress)
+    pixels, held_out = _pixels(train, data, preprocess, crew, progress)
     if rounds := rounding(train, last):
         rounds.prepare(model, _some(pixels, rounds.images, preprocess))
     learned = objective(train, model.to(crew.device), preprocess, data.labels, crew.device)
@@ -84,6 +83,15 @@ def start(
     rate = crew.count * speed.matrix_rate(crew.device, getattr(torch, str(train.precision)))
     fit = Fit(train, learner, learned, shown, engine, pixels, held_out, crew, mean, std, speed.flops(model.config), rate)
     return fit, _record(train, model, preprocess, data.labels, (*pixels.skipped, *held_out.skipped))
+
+
+def _pixels(train: TrainConfig, data: Chosen, preprocess: Preprocess, crew: Workers, progress: Progress) -> tuple[Pixels, Pixels]:
+    """Of the training and of the held-out images. What the first worker has decoded and kept, the others need not decode."""
+    for turn in range(2):
+        if crew.first == (turn == 0):
+            made = [Pixels(i, preprocess, train.on_bad_image, progress, crew.device) for i in (data.train, data.held_out)]
+        crew.wait()
+    return made[0], made[1]
 
 
 def going_on(settings: TrainConfig, said: TrainConfig) -> TrainConfig:

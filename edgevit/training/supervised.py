@@ -105,4 +105,4 @@ class Supervised(nn.Module):
     def metrics(self, sums: Tensor) -> dict[str, float]:
         """Mean loss and top-1 (a fraction of 1)."""
         loss, right, images = sums.tolist()
-        return {"val_loss": loss / images, "val_top1": right / images}
+        return {"val_loss": loss / max(1, images), "val_top1": right / max(1, images)}

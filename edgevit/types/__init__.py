@@ -54,6 +54,7 @@ from edgevit.types.plan import (
 from edgevit.types.quant import LayerRule, QuantRecipe, Weights
 from edgevit.types.report import Report, Sample
 from edgevit.types.road import Budgets, Held, ImportChoice, Limits, Reused, Road, RoadDevice, RunRecord
+from edgevit.types.shards import Shard, Sharded, ShardIndex
 from edgevit.types.sweep import Ending, Searched, Sweep, SweepRules, Trial, Value, in_words, option_name, value_in_words
 from edgevit.types.target import Footprint, Input, Library, MetadataWriter, Runtime, Target, Tolerance
 from edgevit.types.train import EXECUTION, Checkpoint, TrainConfig
@@ -159,6 +160,9 @@ __all__ = [
     "Runtime",
     "Sample",
     "Searched",
+    "Shard",
+    "ShardIndex",
+    "Sharded",
     "Sided",
     "Size",
     "StageError",
