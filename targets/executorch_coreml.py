@@ -27,6 +27,7 @@ TARGET = Target(
     needs=(Library("executorch", "executorch"), Library("coremltools", "coreml"), Library("torchao", "executorch")),
     max_subgraphs=1,
     max_outside=1,  # the call of the delegate itself
+    systems=("Darwin", "macOS", "iOS"),
     not_here="" if sys.platform == "darwin" else "Core ML runs on Apple's systems only",
     varies="the program holds a package whose parts coremltools names at random",
     apps=("python-executorch", "cpp-executorch"),

@@ -59,6 +59,11 @@ def bench(subjects: tuple[Subject, ...], device: str, rules: BenchRules, access:
     progress(f"connecting to {device}", 0, None)
     there = connect(device, access)
     try:
+        absent |= {
+            name: Latency(name, "none", device=device, reason=why)
+            for name, artifact in read.items()
+            if name not in absent and (why := _not_there(artifact, there))
+        }
         models = [_model(name, artifact) for name, artifact in read.items() if name not in absent]
         runs = protocol.measure(there, models, rules, progress)
         asked = {str(subject.folder): subject for subject in subjects}
@@ -92,6 +97,14 @@ def _not_here(artifact: Artifact, device: str) -> str:
         return artifact.reason
     target = targets.get(artifact.target)
     return target.not_here or ", ".join(f"{library.module} is not installed" for library in targets.missing(target))
+
+
+def _not_there(artifact: Artifact, device: Device) -> str:
+    """Why a device of such a system cannot run it, whatever is installed there."""
+    systems, own = targets.get(artifact.target).systems, device.facts.system
+    if not systems or not own or own.startswith(systems):
+        return ""
+    return f"{' or '.join(systems)} alone runs it, and this is {own}"
 
 
 def _model(name: str, artifact: Artifact) -> Model:

@@ -89,7 +89,7 @@ class Stages:
     def check(
         self, artifact: Artifact, references: Path, into: Path, progress: Progress, children: Children | None
     ) -> Once[CheckResult]:
-        """Of an artifact whose model file was hashed. One that failed is checked anew the next time."""
+        """Of an artifact whose model file was hashed. One that broke is checked anew the next time."""
         given = {"artifact": artifact, "references": references, "data": self.data, "checkpoint": self.source.folder}
         depends = self._of(artifact) if self.cache else {}
         if self.cache:
@@ -97,7 +97,7 @@ class Stages:
         return self._run("edgevit.jobs.export:check", CheckResult, depends, into, progress, children, **given)
 
     def runtime(self, artifact: Artifact, runtime: Runtime, batch: Path, progress: Progress, children: Children) -> Ran:
-        """The golden batch in the folder `batch` in another runtime. One in which it failed is tried anew the next time."""
+        """The golden batch in the folder `batch` in another runtime. One in which it broke is tried anew the next time."""
         depends = self._of(artifact) if self.cache else {}
         if self.cache:
             libraries = _here(runtime.package, *(library.module for library in runtime.needs))
@@ -182,7 +182,8 @@ def stages(
 
 
 def _well(value: object) -> bool:
-    return not isinstance(value, CheckResult | Ran) or value.outcome is Outcome.PASS
+    """Whether the same would come of it again: wrong answers stay wrong, and what broke may not break the next time."""
+    return not isinstance(value, CheckResult | Ran) or value.outcome in (Outcome.PASS, Outcome.WRONG_ANSWERS)
 
 
 def _here(*packages: str) -> dict[str, object]:

@@ -95,6 +95,8 @@ class Target:
     footprint: Footprint = Footprint(1 << 30, 10.0)
     not_here: str = ""
     """Why the target's own runtime cannot run on this machine, so that no latency is measured; empty where it can."""
+    systems: tuple[str, ...] = ()
+    """How the systems begin to name themselves that alone have what runs it; empty where any may."""
     by_name_only: str = ""
     """Why `all` does not mean it, and a user must name it; empty where `all` does."""
     merges: bool = True
