@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgevit.cli import console, settings
+from edgevit.cli import console, courses, settings
 from edgevit.cli.app import command, exit_code
 from edgevit.cli.options import Data, Force, Json, OnBad, Split, size
 from edgevit.errors import BadInput
@@ -59,6 +59,7 @@ def train(
     seed: settings.Seed = None,
     device: settings.Device = None,
     precision: settings.Precision = None,
+    watch: settings.Watch = None,
     resume: settings.Resume = False,
     force: Force = False,
     json: Json = False,
@@ -94,6 +95,7 @@ def pretrain(
     seed: settings.Seed = None,
     device: settings.Device = None,
     precision: settings.Precision = None,
+    watch: settings.Watch = None,
     resume: settings.Resume = False,
     force: Force = False,
     json: Json = False,
@@ -159,9 +161,24 @@ def _run(given: dict[str, Any], out: Path, rates: tuple[float, ...], resume: boo
         raise typer.Exit(exit_code(stop)) from None
     if json:
         console.json(checkpoint)
+        courses.faults(pipeline.course(out))
         return
     show_trained(checkpoint)
+    _show_course(out)
     console.note(f"\nnext: {_next(checkpoint, out)}")
+
+
+def _show_course(out: Path) -> None:
+    """How it went, with its curves where they can be seen, and what did not follow it."""
+    from edgevit import pipeline
+
+    course = pipeline.course(out)
+    for line in courses.lines(course):
+        console.out(line)
+    if console.width()[1]:
+        console.out("")
+        courses.show([course], courses.AFTER)
+    courses.faults(course)
 
 
 def _next(checkpoint: Checkpoint, out: Path) -> str:

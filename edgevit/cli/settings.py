@@ -24,6 +24,13 @@ Precision = Annotated[
     typer.Option("--precision", help="float32 or bfloat16, which pays on a GPU and on a CPU with AMX. Default: by the device."),
 ]
 
+Watch = Annotated[
+    str | None,
+    typer.Option(
+        "--watch", help="Who follows it, with commas between: tensorboard, wandb, mlflow; or none. Default: tensorboard."
+    ),
+]
+
 Preset = Annotated[
     str | None,
     _start("--preset", help="auto, scratch, finetune, paper (SGD) or probe (head alone): sets all that is not said below."),

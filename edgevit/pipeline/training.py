@@ -13,7 +13,8 @@ from edgevit import checkpoint as checkpoints
 from edgevit import folder, stage
 from edgevit.data import lasting
 from edgevit.errors import BadInput, Diverged
-from edgevit.training import run_settings
+from edgevit.pipeline import drawing
+from edgevit.training import run_settings, watching
 from edgevit.types import Checkpoint, DataChoice, EvalResult, Progress, TrainConfig
 
 DEV = 0.1
@@ -31,6 +32,7 @@ def train_best_rate(asked: TrainConfig, rates: tuple[float, ...], out: Path, for
     The part that chooses is a tenth of the training images (paper, appendix B.1.1); the held-out ones have no say.
     """
     run_settings.place(out, force)
+    watching.require(asked.watchers)
     trials = {rate: settings({**vars(asked), "lr": rate, "dev": DEV}) for rate in rates}
     with tempfile.TemporaryDirectory(prefix="edgevit-rates-") as scratch:
         tried = {rate: _tried(one, Path(scratch) / f"{rate:g}", _named(progress, rate)) for rate, one in trials.items()}
@@ -49,6 +51,8 @@ def settings(given: Mapping[str, Any]) -> TrainConfig:
 
     Who trains for a recipe keeps the head, and learns from the checkpoint that it begins from.
     """
+    said = given.get("said") or tuple(name for name, value in given.items() if value is not None and name != "objective")
+    given = {**given, "said": said}
     if recipe := given.get("quantize"):
         if not quantize.get(recipe).quantizes:
             raise BadInput(f"{recipe} quantizes nothing", "--quantize int4-g32, for one; edgevit recipes lists them")
@@ -65,7 +69,7 @@ def settings(given: Mapping[str, Any]) -> TrainConfig:
 def _tried(settings: TrainConfig, run: Path, progress: Progress) -> float | None:
     """Top-1 on the part that chooses; None where the loss was no longer a number."""
     try:
-        return _fit(settings, run, run, False, progress).metrics["val_top1"]
+        return _trained(dataclasses.replace(settings, watch="none"), run, False, progress).metrics["val_top1"]
     except Diverged:
         return None
 
@@ -78,20 +82,39 @@ def resume(given: Mapping[str, object], out: Path, progress: Progress) -> Checkp
     """Go on with the interrupted run at `out`. Raises BadInput where a setting is `given` that is not the run's."""
     run, settings = run_settings.unfinished(out)
     for name, value in given.items():
-        if value != getattr(settings, name) and str(Path(str(value)).resolve()) != getattr(settings, name):
+        if name != "watch" and value != getattr(settings, name) and str(Path(str(value)).resolve()) != getattr(settings, name):
             was = getattr(settings, name)
             raise BadInput(f"the run at {out} has {name} {was}, not {value}", "--resume takes the settings of the run")
     if run != out:
         run_settings.refuse_loss(out)
-    return _fit(settings, run, out, True, progress)
+    return _fit(_watched(settings, str(given.get("watch", settings.watch))), run, out, True, progress)
+
+
+def _watched(settings: TrainConfig, watch: str) -> TrainConfig:
+    """Who watches is no setting of the model: a run may go on with others. Raises BadInput."""
+    try:
+        return dataclasses.replace(settings, watch=watch)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
 
 
 def _fit(settings: TrainConfig, run: Path, out: Path, again: bool, progress: Progress) -> Checkpoint:
-    stage.run("edgevit.jobs.train:fit", Checkpoint, progress, train=settings, run=run, resume=again)
+    watching.require(settings.watchers)
+    _trained(settings, run, again, progress)
+    drawing.drawn(run, progress)
     if run != out:
         run_settings.refuse_loss(out)  # once more: the training took a while, and the new run is whole beside the old one
         folder.put_in_place(run, out.resolve())
     return checkpoints.read(out)
+
+
+def _trained(settings: TrainConfig, run: Path, again: bool, progress: Progress) -> Checkpoint:
+    """Train in a child, while the curves are drawn beside it."""
+    sketch = drawing.Sketch(run, progress)
+    try:
+        return stage.run("edgevit.jobs.train:fit", Checkpoint, sketch, train=settings, run=run, resume=again).value
+    finally:
+        sketch.stop()
 
 
 def evaluate(checkpoint: Path, data: DataChoice, progress: Progress) -> EvalResult:

@@ -14,17 +14,13 @@ from edgevit.types import Report
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-TEMPLATE, STYLE = "report.html.jinja", "report.css"
+MACROS, TEMPLATE, STYLE = "macros.html.jinja", "report.html.jinja", "report.css"
 
 
 def render(page: Page, report: Report) -> str:
-    from markupsafe import Markup
-
-    style, template = _resource(STYLE), _environment().from_string(_resource(TEMPLATE))
-    return template.render(
+    return fill(
+        TEMPLATE,
         page=page,
-        style=Markup(style),
-        policy=policy(style),
         accuracy=accuracy.draw(report),
         curves=curves.draw(report),
         spread=spread.draw(report),
@@ -34,6 +30,15 @@ def render(page: Page, report: Report) -> str:
         measured_head=measured.HEAD,
         delegation_head=delegation.HEAD,
     )
+
+
+def fill(name: str, **given: object) -> str:
+    """The page of a template, with the style sheet of all."""
+    from markupsafe import Markup
+
+    style = _resource(STYLE)
+    template = _environment().from_string(_resource(MACROS) + _resource(name))
+    return template.render(style=Markup(style), policy=policy(style), **given)
 
 
 def policy(style: str) -> str:

@@ -21,6 +21,7 @@ from edgevit.training import optimiser, recipe, run_folder
 from edgevit.training.average import Average
 from edgevit.training.images import choose
 from edgevit.training.masked import MaskedPatches
+from edgevit.training.pace import Pace, Way
 from edgevit.training.pixels import Pixels
 from edgevit.training.run_folder import Learner, Rounds
 from edgevit.training.run_settings import metric
@@ -28,7 +29,7 @@ from edgevit.training.start import begin
 from edgevit.training.supervised import Supervised, Teacher
 from edgevit.training.watch import Watch
 from edgevit.types import Checkpoint, Preprocess, Progress, TrainConfig, silent
-from edgevit.versions import versions
+from edgevit.versions import machine, versions
 from edgevit.vit.model import ViT
 
 
@@ -78,22 +79,26 @@ def fit(train: TrainConfig, run: Path, resume: bool, progress: Progress = silent
     is no longer a number.
     """
     last = checkpoints.read(run / "last") if resume else None
-    state, checkpoint = _start((last and last.train) or train, last, progress, rounds)
+    settings = dataclasses.replace(last.train, watch=train.watch) if last and last.train else train
+    state, checkpoint = _start(settings, last, progress, rounds)
     epochs = state.train.epochs
     done, best = _resumed(run, state) if resume else (0, math.inf)
     assert epochs
-    so_far = ""
-    with Watch(run, keep=done) as watch:
+    pace = _pace(state, done, progress)
+    with Watch(run, done, checkpoint.train, progress, _where(state.device)) as watch:
         if last and (not watch.rows or watch.rows[-1]["epoch"] < done):
             watch.row(last.metrics)
         if rounds and not resume:  # rounding alone is what training has to better
             first = {"epoch": 0.0, **_validated(state)}
             state, checkpoint = _paced(state, checkpoint, first["val_loss"])
-            best, so_far = _kept(run, state, checkpoint, first, best, watch)
+            best = _kept(run, state, checkpoint, first, best, watch)
+            pace.end(first)
         for epoch in range(done + 1, epochs + 1):
-            loss = _epoch(state, epoch, _named(progress, so_far))
+            loss = _epoch(state, epoch, pace)
+            pace.evaluating()
             metrics = {"epoch": float(epoch), "loss": loss, **_validated(state)}
-            best, so_far = _kept(run, state, checkpoint, metrics, best, watch)
+            best = _kept(run, state, checkpoint, metrics, best, watch)
+            pace.end(metrics)
     return run_folder.finished(run)
 
 
@@ -104,25 +109,20 @@ def _paced(state: Fit, checkpoint: Checkpoint, loss: float) -> tuple[Fit, Checkp
     return dataclasses.replace(state, train=train), dataclasses.replace(checkpoint, train=known)
 
 
-def _kept(
-    run: Path, state: Fit, checkpoint: Checkpoint, metrics: dict[str, float], best: float, watch: Watch
-) -> tuple[float, str]:
-    """Keep the model as the last of the run, and as the best if it is. The rank of the best, and this one's in words."""
+def _kept(run: Path, state: Fit, checkpoint: Checkpoint, metrics: dict[str, float], best: float, watch: Watch) -> float:
+    """Keep the model as the last of the run, and as the best if it is. The rank of the best."""
     better, checkpoint = state.objective.better, dataclasses.replace(checkpoint, metrics=metrics)
     run_folder.save_last(run, state.learner, checkpoint)
     if (rank := _rank(metrics[better], better)) < best:
         run_folder.save_best(run, state.learner, dataclasses.replace(checkpoint, chosen_by=better))
     watch.row(metrics)
-    return min(rank, best), f", so far {_in_words(better, metrics[better])}"
+    return min(rank, best)
 
 
-def _named(progress: Progress, so_far: str) -> Progress:
-    """What a person watches while an epoch runs: also how good the one before was."""
-    return lambda label, done, total: progress(f"{label}{so_far}", done, total)
-
-
-def _in_words(name: str, value: float) -> str:
-    return f"top-1 {100 * value:.2f} %" if name == "val_top1" else f"loss {value:.4f}"
+def _pace(state: Fit, done: int, progress: Progress) -> Pace:
+    train, images = state.train, len(state.pixels)
+    assert train.epochs and train.batch
+    return Pace(progress, Way(train.epochs, math.ceil(images / train.batch), images, len(state.held_out)), done)
 
 
 def _rank(value: float, name: str) -> float:
@@ -205,12 +205,17 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def _where(device: torch.device) -> str:
+    """The machine, and its GPU where that is what trains."""
+    return f"{torch.cuda.get_device_name(device)}, {machine()}" if device.type == "cuda" else machine()
+
+
 def _precision(device: torch.device) -> str:
     """Half the time on a GPU; on most CPUs, and for small models on all of them, bfloat16 is the slower one."""
     return "bfloat16" if device.type == "cuda" else "float32"
 
 
-def _epoch(state: Fit, epoch: int, progress: Progress) -> float:
+def _epoch(state: Fit, epoch: int, pace: Pace) -> float:
     """One pass over the training images; the mean loss."""
     train, learner = state.train, state.learner
     assert train.batch and train.epochs
@@ -219,8 +224,8 @@ def _epoch(state: Fit, epoch: int, progress: Progress) -> float:
     order = torch.randperm(len(state.pixels), generator=random)
     batches = math.ceil(len(order) / train.batch)
     steps = math.ceil(batches / train.accumulate)
-    label = f"epoch {epoch}/{train.epochs}"
     learner.model.train()
+    pace.begin(epoch)
     total = torch.zeros((), device=state.device)
     for number, (images, classes) in enumerate(_batches(state, order, random), start=1):
         with state.autocast():
@@ -229,7 +234,7 @@ def _epoch(state: Fit, epoch: int, progress: Progress) -> float:
         if number % train.accumulate == 0 or number == batches:
             _step(state, (epoch - 1) * steps + (number - 1) // train.accumulate, train.epochs * steps)
         total += loss.detach() * len(images)
-        progress(label, number, batches)
+        pace.batch(len(images), total.item)
     mean = float(total) / len(order)
     if not math.isfinite(mean):
         hint = f"lower --lr (it is {train.lr:g}); the checkpoint of the epoch before is whole"

@@ -5,6 +5,7 @@ from edgevit.types.analysis import Analysis, Budget, LayerDamage, Mix
 from edgevit.types.bench import Bench, Benches, Latency
 from edgevit.types.bisect import Bisected, Computed, PartedOperator, Sided, StageError, Trace, Twin
 from edgevit.types.contents import Contents, Delegate, Layer, Operators, Port, Taken
+from edgevit.types.course import PANELS, Course, Line, Panel, Series, Watched, panels
 from edgevit.types.deploy import (
     Artifact,
     Bundled,
@@ -55,10 +56,12 @@ from edgevit.types.quant import LayerRule, QuantRecipe, Weights
 from edgevit.types.report import Report, Sample
 from edgevit.types.road import Budgets, Held, ImportChoice, Limits, Reused, Road, RoadDevice, RunRecord
 from edgevit.types.target import Footprint, Input, Library, MetadataWriter, Runtime, Target, Tolerance
-from edgevit.types.train import Checkpoint, TrainConfig
-from edgevit.types.work import Progress, silent
+from edgevit.types.train import WATCHERS, Checkpoint, TrainConfig
+from edgevit.types.work import Label, Progress, mark, read_label, say, silent
 
 __all__ = [
+    "PANELS",
+    "WATCHERS",
     "Analysis",
     "Artifact",
     "Asked",
@@ -85,6 +88,7 @@ __all__ = [
     "Contents",
     "Converted",
     "CostModel",
+    "Course",
     "Damage",
     "DataChoice",
     "Delegate",
@@ -109,6 +113,7 @@ __all__ = [
     "Input",
     "Inside",
     "Island",
+    "Label",
     "Latency",
     "Launch",
     "Layer",
@@ -116,6 +121,7 @@ __all__ = [
     "LayerRule",
     "Library",
     "Limits",
+    "Line",
     "Looked",
     "Measured",
     "Merge",
@@ -127,6 +133,7 @@ __all__ = [
     "Operators",
     "Outcome",
     "Paired",
+    "Panel",
     "Parity",
     "ParityStage",
     "PartedOperator",
@@ -155,6 +162,7 @@ __all__ = [
     "Runner",
     "Runtime",
     "Sample",
+    "Series",
     "Sided",
     "Size",
     "StageError",
@@ -169,7 +177,12 @@ __all__ = [
     "Verdict",
     "Verified",
     "ViTConfig",
+    "Watched",
     "Weights",
     "artifact_name",
+    "mark",
+    "panels",
+    "read_label",
+    "say",
     "silent",
 ]
