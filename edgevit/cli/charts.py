@@ -47,11 +47,16 @@ def chart(title: str, drawn: Sequence[Drawn], width: int, height: int) -> Text:
 def _head(title: str, drawn: Sequence[Drawn], width: int) -> Text:
     """The title, and the names by their colours where there are several."""
     text = Text().append(title, "bold")
-    if len(drawn) > 1:
-        for one in drawn:
-            text.append(f"  ━ {one.name}", _colour(one))
+    named = [one for one in drawn if one.name]
+    if len(named) > 1:
+        text.append("  ").append_text(legend(named))
     text.truncate(width, overflow="ellipsis")
     return text
+
+
+def legend(drawn: Sequence[Drawn]) -> Text:
+    """The names by their colours."""
+    return Text("  ").join(Text(f"━ {one.name}", _colour(one)) for one in drawn)
 
 
 def _colour(one: Drawn) -> str:

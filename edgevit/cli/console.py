@@ -35,6 +35,8 @@ _err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 LASTS = 5.0
 """Seconds after which something without an end is named where no bar moves."""
+WIDE, BESIDE = 100, 42
+"""Columns of a terminal that has room for a long bar, and what stands beside the words of a work where the bar is short."""
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """What moves a terminal's cursor or changes its colours, and the bytes of a name that is no text."""
 
@@ -122,11 +124,15 @@ def progress() -> Iterator[Progress]:
 @contextlib.contextmanager
 def _bars() -> Iterator[Progress]:
     columns = (
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), _Count(),
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(40 if _err.width >= WIDE else 10), _Count(),
         TimeElapsedColumn(), TextColumn("left"), _Left(),
     )  # fmt: skip
     with RichProgress(*columns, console=_err, transient=True) as bars:
         yield _Bars(bars)
+
+
+def _cut(words: str, room: int) -> str:
+    return words if len(words) <= room else f"{words[: max(0, room - 1)]}…"
 
 
 class _Count(MofNCompleteColumn):
@@ -179,6 +185,8 @@ class _Bars:
         if what:
             name = f"{lane}: {found.detail}" if lane and found.detail else found.detail or found.work
             words = plain(name).plain
+            if found.detail:
+                words = _cut(words, self.bars.console.width - BESIDE)
             task = self.shown[lane][1]
             self.bars.update(task, description=words, completed=done, total=total, detail=found.detail, left=found.left)
 

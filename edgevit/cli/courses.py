@@ -68,6 +68,8 @@ def show(courses: Sequence[Course], only: Sequence[str] = ()) -> None:
         return
     across = max(1, min(2, width // 40))
     each = min(WIDEST, width // across - 3)
+    if len(courses) > 1:
+        console.beside([charts.legend([charts.Drawn(course.name, (), number) for number, course in enumerate(courses)])], 1)
     found = [charts.chart(_titled(panel), _drawn(panel, courses), each, ROWS) for panel in shown if _drawn(panel, courses)]
     console.beside(found, across)
 
@@ -86,9 +88,7 @@ def _drawn(panel: Panel, courses: Sequence[Course]) -> list[charts.Drawn]:
         ]
     series = panel.series[-1]
     return [
-        charts.Drawn(course.name, line, number)
-        for number, course in enumerate(courses)
-        if (line := course.line(series.key, panel.scale))
+        charts.Drawn("", line, number) for number, course in enumerate(courses) if (line := course.line(series.key, panel.scale))
     ]
 
 

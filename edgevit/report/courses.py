@@ -20,27 +20,33 @@ def draw(courses: Sequence[Course]) -> tuple[Chart, ...]:
 def _chart(panel: Panel, courses: Sequence[Course]) -> Chart:
     title = f"{panel.title}, {panel.unit}" if panel.unit else panel.title
     figure, axes = charts.empty("epoch", "")
-    told = []
-    for run, course in enumerate(courses):
-        for series in panel.series:
-            if line := course.line(series.key, panel.scale):
-                many = len(courses) > 1
-                held_out = series.name == "held-out"
-                _plot(
-                    axes, line, run if many else int(held_out) if len(panel.series) > 1 else 0, many and series.name == "training"
-                )
-                axes.lines[-1].set_label(series.name)
-                whose = f"{words.plain(course.name)}, " * many
-                told.append(f"{whose}{_told(series.name, line)}")
-    if len(panel.series) > 1 and len(courses) == 1:
+    told = [line for number, course in enumerate(courses) for line in _course(axes, panel, course, number, len(courses) > 1)]
+    if len(courses) == 1 and len(panel.series) > 1:
         axes.legend(frameon=False, labelcolor=svg.INK)
-    caption = "; ".join(told)
-    return Chart(title, svg.themed(figure, title), f"{title}, by epoch: {caption}", f"{caption[0].upper()}{caption[1:]}.")
+    whole = "; ".join(told)
+    caption = _last(panel, courses) if len(courses) > 1 else f"{whole[0].upper()}{whole[1:]}."
+    return Chart(title, svg.themed(figure, title), f"{title}, by epoch: {whole}", caption)
 
 
-def _plot(axes: Axes, line: Line, colour: int, dashed: bool) -> None:
-    marker, style = "o" if len(line) == 1 else "", (0, (3, 2)) if dashed else "-"
-    axes.plot(*zip(*line, strict=True), marker=marker, color=svg.colour(colour), linewidth=1.8, linestyle=style)
+def _course(axes: Axes, panel: Panel, course: Course, number: int, many: bool) -> list[str]:
+    """Draw what a run has of a panel, and tell it. Among many a colour is a run's, and what was trained on is dashed."""
+    told = []
+    for series in panel.series:
+        if line := course.line(series.key, panel.scale):
+            colour = number if many else int(series.name == "held-out")
+            style = (0, (3, 2)) if many and series.name == "training" else "-"
+            marker = "o" if len(line) == 1 else ""
+            x, y = zip(*line, strict=True)
+            axes.plot(x, y, marker=marker, color=svg.colour(colour), linewidth=1.8, linestyle=style, label=series.name)
+            told.append(f"{words.plain(course.name)}, " * many + _told(series.name, line))
+    return told
+
+
+def _last(panel: Panel, courses: Sequence[Course]) -> str:
+    """Where each run ended, of the last series: held-out images, where there are such."""
+    key = panel.series[-1].key
+    ends = ((words.plain(course.name), course.line(key, panel.scale)) for course in courses)
+    return f"At the end, {panel.series[-1].name}: {', '.join(f'{name} {line[-1][1]:.4g}' for name, line in ends if line)}."
 
 
 def _told(name: str, line: Line) -> str:
