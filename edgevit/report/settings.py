@@ -80,7 +80,7 @@ def command(train: TrainConfig, name: str) -> str:
     if grid and "--lr" in options:
         place = options.index("--lr")
         options[place : place + 2] = []
-    return shlex.join(["edgevit", "pretrain" if pretrains else "train", *options, *grid, "--out", words.plain(name)])
+    return words.plain(shlex.join(["edgevit", "pretrain" if pretrains else "train", *options, *grid, "--out", name]))
 
 
 def _option(name: str, value: object) -> list[str]:
