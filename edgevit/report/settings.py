@@ -58,7 +58,8 @@ def by(name: str, train: TrainConfig) -> str:
     if name in train.said:
         return "said"
     if name in OF_A_MODEL:
-        return "the checkpoint that it began from" if train.start else "the images and the usual model for them"
+        known = "the images" if name in ("model", "image_size") else "the usual"
+        return "the checkpoint that it began from" if train.start else known
     if name == "preset":
         return "what it began from" if train.start else "that it began from nothing"
     if name in ("augment", "mirror"):

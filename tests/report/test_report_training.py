@@ -89,6 +89,8 @@ def test_every_setting_says_who_decided_it() -> None:
     assert found["seed"] == ("0", "the usual") and found["preset"][1] == "what it began from"
     assert [row.by for row in settings.rows(DERIVED)][:5] == ["said"] * 5
     assert {row.by for row in settings.rows(dataclasses.replace(DERIVED, said=None))} == {"not recorded"}
+    alone = dataclasses.replace(DERIVED, start=None, pool="cls")
+    assert (settings.by("image_size", alone), settings.by("pool", alone)) == ("the images", "the usual")
     tried = dataclasses.replace(DERIVED, tried={"0.25": 0.9, "1": None})
     assert settings.by("lr", tried) == "the best of 2 that were tried"
 
