@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import re
 import shutil
@@ -9,6 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from edgevit.report import training
+from edgevit.types import Course, Report, Watched
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
@@ -78,6 +82,17 @@ def test_nothing_sticks_out_sideways(written: Path, tmp_path: Path, width: int) 
 @pytest.mark.parametrize("width", [320, 390, 980, 1280])
 def test_nor_does_a_bench_of_several_devices(benched_page: str, tmp_path: Path, width: int) -> None:
     fits(benched_page, tmp_path, width)
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_nor_does_the_page_of_trainings(report: Report, tmp_path: Path, width: int) -> None:
+    """With a name and a setting that know no end."""
+    assert report.checkpoint.train
+    train = dataclasses.replace(report.checkpoint.train, data="x" * 200, said=("data",))
+    best = dataclasses.replace(report.checkpoint, train=train)
+    rows = tuple({"epoch": float(n), "loss": 2.0 / n, "val_loss": 2.5 / n, "seconds": 1.0} for n in (1, 2, 3))
+    courses = [Course(name, tmp_path, rows, best, Watched(("a machine",))) for name in ("one", "two" * 60)]
+    fits(training.render(courses, "today"), tmp_path, width)
 
 
 def fits(page: str, tmp_path: Path, width: int) -> None:

@@ -200,6 +200,16 @@ def test_who_watches_is_asked_before_the_training(tmp_path: Path, monkeypatch: p
         pipeline.settings({"data": "digits", "watch": "wandb,neptune"})
 
 
+def test_a_folder_of_the_same_name_is_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights & Biases leaves one called wandb where it was run."""
+    for name in ("wandb", "mlflow"):
+        (tmp_path / name).mkdir()
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(NotInstalled, match="not installed"):
+        watching.require(["tensorboard", "wandb"])
+
+
 def test_a_library_that_is_there_and_broken_is_no_surprise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(NotInstalled, match="--watch wandb needs Weights & Biases, which cannot be loaded"):

@@ -17,7 +17,8 @@ EXTRAS = {"wandb": "Weights & Biases", "mlflow": "MLflow"}
 def require(names: Iterable[str]) -> None:
     """Raise NotInstalled where the library of a watcher is not there: better before a training than in it."""
     for name in names:
-        if name in EXTRAS and importlib.util.find_spec(name) is None:
+        found = importlib.util.find_spec(name) if name in EXTRAS else None
+        if name in EXTRAS and (found is None or found.origin is None):  # a folder of that name is no library
             raise _missing(name)
 
 
