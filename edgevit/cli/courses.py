@@ -32,7 +32,7 @@ def _best(course: Course) -> str:
     if not line:
         return ""
     epoch, value = min(line, key=lambda point: sign * point[1])
-    return f"; best {RESULTS[key]} {_shown(key, value)} in epoch {epoch:.0f}" if epoch != line[-1][0] else ""
+    return f"; best {RESULTS[key]} {_shown(key, value)} in epoch {epoch:.0f}" if value != line[-1][1] else ""
 
 
 RESULTS = {"val_top1": "top-1", "val_colours": "colours predicted", "loss": "training loss", "val_loss": "held-out loss"}
