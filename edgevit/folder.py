@@ -54,6 +54,19 @@ def files_written_whole(path: Path) -> Iterator[Path]:
     scratch.rmdir()
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Let the file `path` hold `content`, or what it held before."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def refuse_existing(path: Path, marker: str, force: bool) -> None:
     """Raise BadInput where `path` exists and may not be replaced, or where nothing may be made."""
     if not os.path.lexists(path):

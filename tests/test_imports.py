@@ -19,6 +19,7 @@ import typer
 
 from edgevit.cli import (  # noqa: F401  (they register their commands)
     bench,
+    curves,
     device,
     inside,
     learn,
@@ -88,6 +89,10 @@ ONLY_IN = {
     "jinja2": ("edgevit.report", "edgevit.app"),
     "matplotlib": ("edgevit.report", "edgevit.pictures"),
     "sklearn": ("edgevit.data",),
+    "plotille": ("edgevit.cli.charts",),
+    "tensorboard": ("edgevit.training.watching.tensorboard",),
+    "wandb": ("edgevit.training.watching.wandb",),
+    "mlflow": ("edgevit.training.watching.mlflow",),
     "scipy": ("edgevit.planning",),
     "optuna": ("edgevit.sweeping.shared", "edgevit.sweeping.opening"),
     "sqlalchemy": (),
@@ -119,7 +124,7 @@ ONLY_IN = {
 HEAVY = {
     "torch", "torchao", "numpy", "executorch", "coremltools", "tensorflow", "litert_torch", "ai_edge_litert", "ai_edge_quantizer",
     "tflite_support", "matplotlib", "sklearn", "scipy", "pandas", "tensorboard", "safetensors", "PIL", "jinja2",
-    "datasets", "huggingface_hub", "transformers", "optuna", "sqlalchemy",
+    "datasets", "huggingface_hub", "transformers", "optuna", "sqlalchemy", "plotille", "wandb", "mlflow",
 }  # fmt: skip
 
 

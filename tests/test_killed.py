@@ -85,16 +85,19 @@ def stopped(start_cli: StartCli, sabotage: Sabotage, tmp_path: Path) -> Callable
 
 @pytest.fixture(scope="module")
 def undisturbed(run_cli: RunCli, training: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What three epochs in one go leave, but for TensorBoard's events, which know the time."""
+    """What three epochs in one go leave, but for what knows the time or the name of the run."""
     run = tmp_path_factory.mktemp("undisturbed") / "run"
     ran = run_cli(*training, "--epochs", 3, "--out", run)
     assert ran.returncode == 0, ran.stderr
-    return _without_events(run)
+    return _timeless(run)
 
 
-def _without_events(run: Path) -> dict[str, bytes]:
+LEFT_OUT = ("tensorboard/", "training.html", "curves.png")
+
+
+def _timeless(run: Path) -> dict[str, bytes]:
     """What a run leaves, but for how long it took."""
-    found = {name: content for name, content in _contents(run).items() if not name.startswith("tensorboard/")}
+    found = {name: content for name, content in _contents(run).items() if not name.startswith(LEFT_OUT)}
     rows = [json.loads(line) for line in found["metrics.jsonl"].splitlines()]
     learned = [{name: row[name] for name in row if name in ("epoch", "loss") or name.startswith("val_")} for row in rows]
     return {**found, "metrics.jsonl": json.dumps(learned).encode()}
@@ -138,7 +141,7 @@ def test_training_goes_on_as_if_never_stopped(
     assert other.returncode == 2 and ", not 0.5" in other.stderr
     ran = run_cli("train", "--resume", "--out", run)
     assert ran.returncode == 0, ran.stderr
-    assert _without_events(run) == undisturbed
+    assert _timeless(run) == undisturbed
 
 
 def test_an_epoch_that_was_killed_before_it_was_the_best_becomes_it(
@@ -152,7 +155,7 @@ def test_an_epoch_that_was_killed_before_it_was_the_best_becomes_it(
     assert [checkpoints.read(run / name).metrics["epoch"] for name in ("best", "last")] == [1, 2]
     ran = run_cli("pretrain", "--resume", "--out", run)
     assert ran.returncode == 0, ran.stderr
-    assert _without_events(run) == _without_events(whole)
+    assert _timeless(run) == _timeless(whole)
 
 
 def test_training_over_an_old_run_that_is_stopped_leaves_it(
@@ -185,7 +188,15 @@ def test_a_run_stopped_in_its_first_epoch_is_in_nobody_s_way(
     assert refused.returncode == 2 and "train without --resume" in refused.stderr
     ran = run_cli(*training, "--epochs", 1, "--out", run)
     assert ran.returncode == 0, ran.stderr
-    assert sorted(os.listdir(run)) == ["best", "last", "metrics.jsonl", "tensorboard"]
+    assert sorted(os.listdir(run)) == [
+        "best",
+        "curves.png",
+        "last",
+        "metrics.jsonl",
+        "tensorboard",
+        "training.html",
+        "watch.json",
+    ]
 
 
 @pytest.fixture

@@ -156,6 +156,7 @@ def test_a_training_is_done_once_and_for_other_settings_or_images_again(begin: A
     assert done == [] and again == first and when.startswith("20")
     moved = shutil.copytree(photos, tmp_path / "moved")
     assert begin(train=dataclasses.replace(settings, data=str(moved)))[:2] == ([], first)
+    assert begin(train=dataclasses.replace(settings, watch="none", said=("data", "epochs")))[:2] == ([], first)
     assert begin(train=dataclasses.replace(settings, epochs=2))[0] == ["train"]
     (photos / "red" / "01.png").unlink()
     assert begin(train=settings)[0] == ["train"]

@@ -14,7 +14,7 @@ from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit import pipeline
 from edgevit.errors import BadInput, DamagedFile
-from edgevit.types import Artifact, Checkpoint, DataChoice, Outcome, TrainConfig, silent
+from edgevit.types import Artifact, Checkpoint, DataChoice, Outcome, TrainConfig, read_label, silent
 
 pytest.importorskip("torchao")
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
@@ -123,7 +123,7 @@ def test_it_goes_on_where_it_was(source: Checkpoint, tmp_path: Path) -> None:
         pass
 
     def stop(label: str, done: float, total: float | None) -> None:
-        if label.startswith("epoch 2"):
+        if read_label(label).detail.startswith("epoch 2"):
             raise Stop
 
     run = tmp_path / "cut"

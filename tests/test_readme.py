@@ -18,7 +18,7 @@ COMMANDS = [line.partition("#")[0] for line in LINES]
 
 def _options() -> dict[str, set[str]]:
     """Every command of the program with its options."""
-    from edgevit.cli import device, learn, look, measure, mix, plan, road, shards, show, weights, work  # noqa: F401
+    from edgevit.cli import curves, device, learn, look, measure, mix, plan, road, shards, show, weights, work  # noqa: F401
 
     group = typer.main.get_command(app)
     return {name: {o for p in c.params for o in p.opts} for name, c in group.commands.items()}  # type: ignore[attr-defined]

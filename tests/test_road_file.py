@@ -25,7 +25,9 @@ def _read(tmp_path: Path, text: str) -> road.Road:
 
 def test_what_is_not_said_is_as_everywhere(tmp_path: Path) -> None:
     found = _read(tmp_path, TRAINED + "epochs = 3\nimage_size = '16x24'\n")
-    assert found.train == TrainConfig("digits", epochs=3, image_size=(16, 24)) and found.checkpoint is found.imported is None
+    said = ("data", "epochs", "image_size")
+    assert found.train == TrainConfig("digits", epochs=3, image_size=(16, 24), said=said)
+    assert found.checkpoint is found.imported is None
     assert (found.targets, found.recipes, found.split, found.input) == (("tflite",), ("fp32", "int8"), "auto", ("tensor",))
     assert [device.name for device in found.devices] == ["local"] and found.limits.of("tflite-fp32") == Limits()
 

@@ -16,7 +16,8 @@ from edgevit.errors import EdgevitError, from_os_error
 
 ORDER = (
     "demo", "run", "diff", "plan",
-    "shards", "import", "train", "pretrain", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes", "verify",
+    "shards", "import", "train", "pretrain", "curves", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes",
+    "verify",
     "parity", "bisect", "bundle", "devices", "bench",
     "profile", "report", "predict", "export-weights", "models", "targets", "recipes", "doctor", "cache",
 )  # fmt: skip
@@ -82,6 +83,7 @@ def _with_version(version: bool = typer.Option(False, "--version", help="Show th
 def main() -> None:
     from edgevit.cli import (  # noqa: F401  (they register)
         bench,
+        curves,
         device,
         inside,
         learn,

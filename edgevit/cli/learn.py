@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgevit.cli import console, searching, settings
+from edgevit.cli import console, courses, searching, settings
 from edgevit.cli.app import command, exit_code
 from edgevit.cli.options import Data, Force, Json, OnBad, Split, size
 from edgevit.errors import BadInput
@@ -65,6 +65,7 @@ def train(
     recompute: settings.Recompute = None,
     parallel: settings.Parallel = None,
     save_minutes: settings.SaveMinutes = None,
+    watch: settings.Watch = None,
     search: settings.Search = [],  # noqa: B006
     trials: settings.Trials = None,
     grid: settings.WholeGrid = False,
@@ -118,6 +119,7 @@ def pretrain(
     recompute: settings.Recompute = None,
     parallel: settings.Parallel = None,
     save_minutes: settings.SaveMinutes = None,
+    watch: settings.Watch = None,
     resume: settings.Resume = False,
     force: Force = False,
     json: Json = False,
@@ -202,9 +204,24 @@ def _run(given: dict[str, Any], out: Path, rates: tuple[float, ...], resume: boo
         return
     if json:
         console.json(checkpoint)
+        courses.faults(pipeline.course(out))
         return
     show_trained(checkpoint)
+    _show_course(out)
     console.note(f"\nnext: {_next(checkpoint, out)}")
+
+
+def _show_course(out: Path) -> None:
+    """How it went, with its curves where they can be seen, and what did not follow it."""
+    from edgevit import pipeline
+
+    course = pipeline.course(out)
+    for line in courses.lines(course):
+        console.out(line)
+    if console.width()[1]:
+        console.out("")
+        courses.show([course], courses.AFTER)
+    courses.faults(course)
 
 
 def _next(checkpoint: Checkpoint, out: Path) -> str:

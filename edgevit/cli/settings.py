@@ -47,6 +47,13 @@ SaveMinutes = Annotated[
     float | None, _computed("--save-minutes", min=0, help="Between saves within an epoch; 0: after each step. Default: 10.")
 ]
 
+Watch = Annotated[
+    str | None,
+    typer.Option(
+        "--watch", help="Who follows it, with commas between: tensorboard, wandb, mlflow; or none. Default: tensorboard."
+    ),
+]
+
 Preset = Annotated[
     str | None,
     _start("--preset", help="auto, scratch, finetune, paper (SGD) or probe (head alone): sets all that is not said below."),

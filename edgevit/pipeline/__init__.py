@@ -5,6 +5,7 @@ from edgevit.pipeline.bisecting import bisect
 from edgevit.pipeline.bundling import bundle
 from edgevit.pipeline.calibrating import choose as choose_calibration
 from edgevit.pipeline.differing import diff
+from edgevit.pipeline.drawing import course, curves
 from edgevit.pipeline.export import export, too_little
 from edgevit.pipeline.how import How
 from edgevit.pipeline.inspecting import inspect
@@ -70,6 +71,8 @@ __all__ = [
     "check",
     "choose_calibration",
     "choose_data",
+    "course",
+    "curves",
     "demo",
     "demo_bench",
     "demo_report",

@@ -57,11 +57,12 @@ def _trained(settings: TrainConfig, out: Path, contents: Contents, progress: Pro
     return _whole(run, contents), ""
 
 
-def _anywhere(settings: TrainConfig) -> TrainConfig:
-    """The settings without paths: what lies there counts, not where."""
-    return dataclasses.replace(
+def _anywhere(settings: TrainConfig) -> dict[str, object]:
+    """The settings without paths: what lies there counts, not where; and without who watched, and who said what."""
+    found = dataclasses.replace(
         settings, data="", start=settings.start and "there", teacher=settings.teacher and "there", device="", tried={}
     )
+    return {name: value for name, value in vars(found).items() if name not in ("watch", "said")}
 
 
 def _imported(choice: ImportChoice, out: Path, contents: Contents, progress: Progress) -> tuple[Checkpoint, str]:

@@ -17,8 +17,8 @@ from edgevit.pipeline.export import export
 from edgevit.pipeline.look import refuse_reported
 from edgevit.pipeline.pairs import pairs
 from edgevit.pipeline.recheck import source_of
-from edgevit.pipeline.training import choose_data, train
-from edgevit.types import Artifact, Bench, Benches, BenchRules, Checkpoint, Prediction, Profile, Progress, Report, TrainConfig
+from edgevit.pipeline.training import choose_data, settings, train
+from edgevit.types import Artifact, Bench, Benches, BenchRules, Checkpoint, Prediction, Profile, Progress, Report
 from targets.devices import Access
 
 
@@ -98,8 +98,8 @@ SHOWN = ("executorch", "coreml", "tflite")
 def demo(out: Path, epochs: int | None, force: bool, progress: Progress) -> tuple[Checkpoint, list[Artifact]]:
     """The road on the built-in digits as far as the artifacts, into `out`."""
     refuse_reported(out, force)
-    settings = TrainConfig(data="digits", epochs=epochs)
-    checkpoint = train(settings, out / "checkpoint", force, progress)
+    asked = settings({"data": "digits", "epochs": epochs})
+    checkpoint = train(asked, out / "checkpoint", force, progress)
     data = choose_data(checkpoint, None, "held-out", "refuse")
     wanted = pairs(list(SHOWN), ["fp32", "int8"])
     return checkpoint, list(export(checkpoint.folder, wanted, data, out / "export", force, progress))

@@ -36,7 +36,7 @@ IMPORT = {
     "source": TEXT, "mean": TEXT, "std": TEXT, "resize": PIXELS, "interpolation": TEXT, "labels": TEXT, "image_size": PIXELS,
     "model": TEXT, "heads": WHOLE, "positions": TEXT, "headless": FLAG,
 }  # fmt: skip
-NOT_SAID = ("start", "tried", "dev", "objective")
+NOT_SAID = ("start", "tried", "dev", "objective", "said")
 """Fields of a TrainConfig that the table [train] has by another name, or not at all."""
 
 

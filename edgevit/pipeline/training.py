@@ -12,7 +12,8 @@ from edgevit import checkpoint as checkpoints
 from edgevit import folder, stage
 from edgevit.data import lasting
 from edgevit.errors import BadInput
-from edgevit.training import ranks, run_settings
+from edgevit.pipeline import drawing
+from edgevit.training import ranks, run_settings, watching
 from edgevit.types import EXECUTION, Checkpoint, DataChoice, EvalResult, Progress, TrainConfig
 
 
@@ -27,6 +28,8 @@ def settings(given: Mapping[str, Any]) -> TrainConfig:
 
     Who trains for a recipe keeps the head, and learns from the checkpoint that it begins from.
     """
+    said = given.get("said") or tuple(name for name, value in given.items() if value is not None and name != "objective")
+    given = {**given, "said": said}
     if recipe := given.get("quantize"):
         if not quantize.get(recipe).quantizes:
             raise BadInput(f"{recipe} quantizes nothing", "--quantize int4-g32, for one; edgevit recipes lists them")
@@ -51,7 +54,10 @@ def resume(given: Mapping[str, Any], out: Path, progress: Progress) -> Checkpoin
         if ranks.rank() == 0:
             raise
         run, settings = out, TrainConfig("", device=str(given.get("device", "auto")))
-    settings = dataclasses.replace(settings, **{name: value for name, value in given.items() if name in EXECUTION})
+    try:
+        settings = dataclasses.replace(settings, **{name: value for name, value in given.items() if name in EXECUTION})
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     for name, value in given.items() if ranks.rank() == 0 else ():
         if value != getattr(settings, name) and str(Path(str(value)).resolve()) != getattr(settings, name):
             was = getattr(settings, name)
@@ -84,13 +90,27 @@ def speaks() -> bool:
 
 def fit(settings: TrainConfig, run: Path, out: Path, again: bool, progress: Progress) -> Checkpoint:
     """Train in a child, in the folder `run`, which then takes its place at `out`."""
-    made = stage.run("edgevit.jobs.train:fit", Checkpoint, progress, train=settings, run=run, resume=again).value
+    watching.require(settings.watchers)
+    made = trained(settings, run, again, progress)
     if ranks.rank():
         return made
+    drawing.drawn(run, progress)
     if run != out:
         run_settings.refuse_loss(out)  # once more: the training took a while, and the new run is whole beside the old one
         folder.put_in_place(run, out.resolve())
     return checkpoints.read(out)
+
+
+def trained(settings: TrainConfig, run: Path, again: bool, progress: Progress) -> Checkpoint:
+    """Train in a child, while the curves are drawn beside it."""
+    given = {"train": settings, "run": run, "resume": again}
+    if ranks.rank():
+        return stage.run("edgevit.jobs.train:fit", Checkpoint, progress, **given).value
+    sketch = drawing.Sketch(run, progress)
+    try:
+        return stage.run("edgevit.jobs.train:fit", Checkpoint, sketch, **given).value
+    finally:
+        sketch.stop()
 
 
 def evaluate(checkpoint: Path, data: DataChoice, progress: Progress) -> EvalResult:

@@ -14,11 +14,11 @@ from edgevit.types import Report
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-TEMPLATE, STYLE = "report.html.jinja", "report.css"
+MACROS, TEMPLATE, STYLE = "macros.html.jinja", "report.html.jinja", "report.css"
 
 
 def render(page: Page, report: Report) -> str:
-    return filled(
+    return fill(
         TEMPLATE,
         page=page,
         accuracy=accuracy.draw(report),
@@ -32,12 +32,13 @@ def render(page: Page, report: Report) -> str:
     )
 
 
-def filled(template: str, **values: object) -> str:
-    """A template of this room with its style sheet and `values`."""
+def fill(name: str, **given: object) -> str:
+    """The page of a template, with the style sheet of all."""
     from markupsafe import Markup
 
     style = _resource(STYLE)
-    return _environment().from_string(_resource(template)).render(style=Markup(style), policy=policy(style), **values)
+    template = _environment().from_string(_resource(MACROS) + _resource(name))
+    return template.render(style=Markup(style), policy=policy(style), **given)
 
 
 def policy(style: str) -> str:

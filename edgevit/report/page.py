@@ -104,19 +104,19 @@ def _checkpoint(report: Report) -> tuple[Fact, ...]:
     checkpoint, config = report.checkpoint, report.checkpoint.config
     train, (height, width) = checkpoint.train, config.image_size
     return (
-        Fact("Model", f"ViT {words.plain(config.variant)}: {_shape(config)}"),
+        Fact("Model", f"ViT {words.plain(config.variant)}: {shape(config)}"),
         Fact("Parameters", words.parameters(report.parameters)),
         Fact("Image size", f"{height} x {width} px, {words.counted(config.tokens, 'token')}"),
         Fact("Top-1", _reference(report)),
         Fact("Data", (words.plain(train.data) if train else "") or "not recorded"),
-        Fact("Classes", _classes(checkpoint.labels)),
-        Fact("Preprocessing", _preprocessing(checkpoint.preprocess)),
+        Fact("Classes", classes(checkpoint.labels)),
+        Fact("Preprocessing", preprocessing(checkpoint.preprocess)),
         Fact("Training recipe", _training(train) if train else f"by others: {words.plain(checkpoint.source) or 'not recorded'}"),
         Fact("Metrics of the training run", _metrics(checkpoint)),
     )
 
 
-def _shape(config: ViTConfig) -> str:
+def shape(config: ViTConfig) -> str:
     parts = [f"width {config.width}, depth {config.depth}, {config.heads} heads, MLP {config.mlp}, patch {config.patch}"]
     parts += [f"pooling {config.pool}"] * (config.pool != "cls") + [f"positions {config.positions}"] * (config.positions != "1d")
     parts += [words.counted(config.registers, "register")] * (config.registers > 0)
@@ -139,13 +139,13 @@ def _with_interval(top1: float, images: int, split: str) -> str:
     return f"{of} (95 % interval {words.percent(low)} to {words.percent(high)})"
 
 
-def _classes(labels: tuple[str, ...]) -> str:
+def classes(labels: tuple[str, ...]) -> str:
     named = ", ".join(words.plain(label) for label in labels[:CLASSES_NAMED])
     more = f" and {len(labels) - CLASSES_NAMED:,} more" if len(labels) > CLASSES_NAMED else ""
     return f"{len(labels):,}: {named}{more}"
 
 
-def _preprocessing(steps: Preprocess) -> str:
+def preprocessing(steps: Preprocess) -> str:
     (height, width), (down, across) = steps.resize, steps.crop
     covered = f"short side to {height} px" if height == width else f"to cover {height} x {width} px"
     resized = covered if steps.aspect == "keep" else f"squashed to {height} x {width} px"

@@ -32,6 +32,11 @@ def colour(number: int) -> str:
     return f"#00f0c{number % COLOURS}"
 
 
+def themed_colour(number: int) -> str:
+    """The page's own colour of that number, for what stands beside a chart."""
+    return f"var(--c{number % COLOURS})"
+
+
 def themed(figure: Figure, salt: str) -> str:
     """The figure as an <svg> element for a page. The same figure and salt give the same text, byte for byte."""
     root = ElementTree.fromstring(_drawn(figure, salt))

@@ -51,7 +51,7 @@ def write(found: Sweep, into: Path) -> None:
     """Write the three files of the report into the folder `into`. All are rendered before the first is written."""
     page = build(found)
     charts = sweep_charts.draw(found)
-    texts = {".md": _markdown(page), ".html": html.filled(TEMPLATE, page=page, charts=charts)}
+    texts = {".md": _markdown(page), ".html": html.fill(TEMPLATE, page=page, charts=charts)}
     for name in SWEPT:
         if name.endswith(".json"):
             record.write(into / name, found)

@@ -15,10 +15,10 @@ from edgevit.data.augment import AUGMENTS, augment
 from edgevit.data.drawing import Draws, draws
 from edgevit.errors import Diverged
 from edgevit.training import order
+from edgevit.training.pace import Pace
 from edgevit.training.position import Learned, Position
 from edgevit.training.prepare import Fit
 from edgevit.training.speed import Clock
-from edgevit.types import Progress
 
 LOOKS = 50
 """Steps after which the host looks at what the device has computed: is the loss still a number, is it time to save."""
@@ -33,7 +33,7 @@ class Course:
     """How an epoch goes: from where, whom to tell, and how to keep a position in its midst."""
 
     position: Position
-    progress: Progress
+    pace: Pace
     keep: Callable[[Position], None]
     kept: float = field(default_factory=time.monotonic)
 
@@ -45,6 +45,10 @@ class _Sums:
     loss: Tensor
     bad: Tensor
     seen: int = 0
+
+    def mean(self, position: Position) -> float:
+        """The mean loss so far, of this worker's images and of those before `position`; the device is waited for."""
+        return float(self.loss) / max(1, position.seen + self.seen)
 
     def add(self, loss: Tensor, images: int, step: int) -> None:
         self.loss += loss * images
@@ -65,6 +69,8 @@ def learn(state: Fit, course: Course) -> tuple[float, dict[str, float]]:
     engine.norms.zero_()
     waited, clock, rate, made = state.pixels.waited, Clock(crew.device), 0.0, 0
     state.learner.model.train()
+    pace = course.pace
+    pace.begin(position.epoch, before)
     for number, (own, images, classes, drawn) in enumerate(_batches(state, chunks, position), start=before + 1):
         step = (position.epoch - 1) * steps + (number - 1) // train.accumulate
         at = number - 1 - before
@@ -77,7 +83,7 @@ def learn(state: Fit, course: Course) -> tuple[float, dict[str, float]]:
             rate, made = engine.step(step, train.epochs * steps), made + 1
             if _is_time_to_look(state, made) or number == batches:
                 _look(state, course, sums, Learned(crew.count, number - before), number == batches)
-        course.progress(f"epoch {position.epoch}/{train.epochs}", number, batches)
+        pace.batch(sum(len(part) for part in chunks[at]), lambda: sums.mean(position) * pace.images)
     clock.stop()
     total = crew.total(torch.stack([sums.loss.double().cpu(), torch.tensor(float(sums.seen), dtype=torch.float64)]))
     figures = clock.figures(int(total[1]), state.pixels.waited - waited, state.flops, state.rate)

@@ -7,15 +7,19 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from edgevit import record
 from edgevit.training import epoch, fits, prepare, recipe, run_folder
 from edgevit.training.epoch import Course
+from edgevit.training.pace import Pace, Way
 from edgevit.training.position import Position
 from edgevit.training.prepare import Fit, Rounding, going_on
 from edgevit.training.run_settings import metric
 from edgevit.training.watch import Watch
 from edgevit.training.workers import Workers, joined
 from edgevit.types import Checkpoint, Progress, TrainConfig, silent
+from edgevit.versions import machine
 
 
 def exact(settings: TrainConfig, last: Checkpoint | None) -> None:
@@ -65,13 +69,14 @@ class _Run:
     def __init__(self, state: Fit, checkpoint: Checkpoint, run: Path, progress: Progress) -> None:
         self.state, self.checkpoint, self.run, self.progress = state, checkpoint, run, progress
         self.better = state.objective.better
-        self.best, self.so_far = math.inf, ""
+        self.best = math.inf
 
     def all(self, resume: bool) -> Checkpoint:
         state, crew = self.state, self.state.crew
         position = self._resumed() if resume else Position(1)
         assert state.train.epochs
-        with Watch(self.run, position.epoch - 1) if crew.first else _Unwatched() as watch:
+        self.pace = self._pace(position.epoch - 1)
+        with self._watch(position.epoch - 1) if crew.first else _Unwatched() as watch:
             self.watch = watch
             if resume:
                 watch.catch_up(self.checkpoint.metrics)
@@ -84,8 +89,8 @@ class _Run:
 
     def _epoch(self, position: Position) -> Position:
         """What is left of the epoch at `position`; the position after it."""
-        course = Course(position, self._named(), self._keep_within)
-        loss, figures = epoch.learn(self.state, course)
+        loss, figures = epoch.learn(self.state, Course(position, self.pace, self._keep_within))
+        self.pace.evaluating()
         metrics = {"epoch": float(position.epoch), "loss": loss, **epoch.validated(self.state)}
         self._kept(metrics, figures)
         return Position(position.epoch + 1)
@@ -103,8 +108,8 @@ class _Run:
         if (rank := _rank(metrics[self.better], self.better)) < self.best:
             run_folder.save_best(self.run, learner, dataclasses.replace(self.checkpoint, chosen_by=self.better))
         self.best = min(rank, self.best)
-        self.so_far = f", so far {_in_words(self.better, metrics[self.better])}"
         self.watch.row({**metrics, **figures})
+        self.pace.end(metrics)
 
     def _first(self) -> None:
         """A rounded model before it learns anything: what it is worth decides how fast it may learn."""
@@ -131,9 +136,19 @@ class _Run:
             self.best = min(rank, self.best)
         return position
 
-    def _named(self) -> Progress:
-        """What a person watches while an epoch runs: also how good the one before was."""
-        return lambda label, done, total: self.progress(f"{label}{self.so_far}", done, total)
+    def _pace(self, done: int) -> Pace:
+        train, images = self.state.train, len(self.state.pixels)
+        assert train.epochs and train.batch
+        way = Way(train.epochs, math.ceil(images / train.batch), images, len(self.state.held_out))
+        return Pace(self.progress, way, done)
+
+    def _watch(self, done: int) -> Watch:
+        return Watch(self.run, done, self.checkpoint.train, self.progress, _where(self.state.crew.device))
+
+
+def _where(device: torch.device) -> str:
+    """The machine, and its GPU where that is what trains."""
+    return f"{torch.cuda.get_device_name(device)}, {machine()}" if device.type == "cuda" else machine()
 
 
 class _Unwatched:
@@ -147,10 +162,6 @@ class _Unwatched:
     def row(self, metrics: dict[str, float]) -> None: ...
 
     def catch_up(self, metrics: dict[str, float]) -> None: ...
-
-
-def _in_words(name: str, value: float) -> str:
-    return f"top-1 {100 * value:.2f} %" if name == "val_top1" else f"loss {value:.4f}"
 
 
 def _rank(value: float, name: str) -> float:

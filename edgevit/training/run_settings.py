@@ -11,6 +11,7 @@ from edgevit import folder, record
 from edgevit.errors import BadInput, DamagedFile
 from edgevit.training import watch
 from edgevit.training.position import Position
+from edgevit.training.watching import kept
 from edgevit.types import Checkpoint, TrainConfig
 from edgevit.types.sweep import SWEPT
 
@@ -21,11 +22,18 @@ POSITION = "position.json"
 LAST, BEFORE, BEST = "last", "before", "best"
 """The checkpoints of a run. `before` is the one before the last, for the day on which that is damaged."""
 CHECKPOINT = {checkpoints.WEIGHTS, checkpoints.RECORD, checkpoints.QUANTIZED}
+CURVES, PAGE = "curves.png", "training.html"
+"""What is drawn of a training, while it goes on and when it is over."""
+BEGUN = ("tensorboard", kept.FILE)
+"""What a run leaves that was stopped in its first epoch, besides parts of files."""
 OURS = {
     BEST: CHECKPOINT,
     LAST: CHECKPOINT | {STATE, POSITION},
     BEFORE: CHECKPOINT | {STATE, POSITION},
     "tensorboard": None,
+    kept.FILE: None,
+    CURVES: None,
+    PAGE: None,
     watch.LINES: None,
     Path(watch.LINES).with_suffix(".partial").name: None,
     **dict.fromkeys(SWEPT),
@@ -53,7 +61,8 @@ def _beside(out: Path) -> Path:
 
 def _hardly_begun(run: Path) -> bool:
     """Whether a folder is empty, or holds no more than a run leaves that was stopped in its first epoch."""
-    return run.is_dir() and all(p.name == "tensorboard" or p.match(".last.*.partial") for p in run.iterdir())
+    partial = (".last.*.partial", f".{kept.FILE}.partial")
+    return run.is_dir() and all(p.name in BEGUN or any(map(p.match, partial)) for p in run.iterdir())
 
 
 def _strangers(run: Path) -> list[str]:
@@ -137,7 +146,7 @@ def _told(run: Path) -> float:
     path = run / watch.LINES
     try:
         return max((row["epoch"] for row in watch.read(path)), default=0)
-    except (ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
         raise DamagedFile(f"{path}: no lines of metrics", "edgevit train did not make it") from error
 
 

@@ -5,6 +5,7 @@ from edgevit.types.analysis import Analysis, Budget, LayerDamage, Mix
 from edgevit.types.bench import Bench, Benches, Latency
 from edgevit.types.bisect import Bisected, Computed, PartedOperator, Sided, StageError, Trace, Twin
 from edgevit.types.contents import Contents, Delegate, Layer, Operators, Port, Taken
+from edgevit.types.course import PANELS, Course, Line, Panel, Series, Watched, panels
 from edgevit.types.deploy import (
     Artifact,
     Bundled,
@@ -57,11 +58,13 @@ from edgevit.types.road import Budgets, Held, ImportChoice, Limits, Reused, Road
 from edgevit.types.shards import Shard, Sharded, ShardIndex
 from edgevit.types.sweep import Ending, Searched, Sweep, SweepRules, Trial, Value, in_words, option_name, value_in_words
 from edgevit.types.target import Footprint, Input, Library, MetadataWriter, Runtime, Target, Tolerance
-from edgevit.types.train import EXECUTION, Checkpoint, TrainConfig
-from edgevit.types.work import Progress, silent
+from edgevit.types.train import EXECUTION, WATCHERS, Checkpoint, TrainConfig
+from edgevit.types.work import Label, Progress, mark, read_label, say, silent
 
 __all__ = [
     "EXECUTION",
+    "PANELS",
+    "WATCHERS",
     "Analysis",
     "Artifact",
     "Asked",
@@ -88,6 +91,7 @@ __all__ = [
     "Contents",
     "Converted",
     "CostModel",
+    "Course",
     "Damage",
     "DataChoice",
     "Delegate",
@@ -113,6 +117,7 @@ __all__ = [
     "Input",
     "Inside",
     "Island",
+    "Label",
     "Latency",
     "Launch",
     "Layer",
@@ -120,6 +125,7 @@ __all__ = [
     "LayerRule",
     "Library",
     "Limits",
+    "Line",
     "Looked",
     "Measured",
     "Merge",
@@ -131,6 +137,7 @@ __all__ = [
     "Operators",
     "Outcome",
     "Paired",
+    "Panel",
     "Parity",
     "ParityStage",
     "PartedOperator",
@@ -160,6 +167,7 @@ __all__ = [
     "Runtime",
     "Sample",
     "Searched",
+    "Series",
     "Shard",
     "ShardIndex",
     "Sharded",
@@ -181,10 +189,15 @@ __all__ = [
     "Verdict",
     "Verified",
     "ViTConfig",
+    "Watched",
     "Weights",
     "artifact_name",
     "in_words",
+    "mark",
     "option_name",
+    "panels",
+    "read_label",
+    "say",
     "silent",
     "value_in_words",
 ]

@@ -10,9 +10,11 @@ from edgevit.types.model import GELUS, POOLS, POSITIONS, Preprocess, Size, ViTCo
 PRESETS = ("auto", "pretrain", "scratch", "finetune", "paper", "probe", "quantize")
 AUGMENTS = ("none", "light", "photo", "strong")
 DISTILS = ("none", "soft", "token", "answers")
+WATCHERS = ("tensorboard", "wandb", "mlflow")
+"""Who may follow a training, besides the story in its own folder."""
 
 
-EXECUTION = ("device", "compile", "recompute", "parallel", "save_minutes")
+EXECUTION = ("device", "compile", "recompute", "parallel", "save_minutes", "watch")
 """Settings of what a training is computed by: a run may go on with others."""
 
 
@@ -85,6 +87,10 @@ class TrainConfig:
     device: str = "auto"
     precision: str | None = None
     """Of the matrix products while training, `float32` or `bfloat16`; weights, sums and the optimiser stay float32."""
+    watch: str = "tensorboard"
+    """Who follows the training, with commas between; `none` for nobody. It changes nothing of what is trained."""
+    said: tuple[str, ...] | None = None
+    """The settings that the user gave, by name; None where that is not known."""
 
     auto_batch: bool = False
     """Whether a batch that does not fit in memory is divided, and a step made of several."""
@@ -119,6 +125,8 @@ class TrainConfig:
         ):  # fmt: skip
             value = getattr(self, name)
             require(value is None or value in known, f"unknown {name.replace('_', '-')}: {value}; known: {', '.join(known)}")
+        unknown = [name for name in self.watchers if name not in WATCHERS]
+        require(not unknown, f"unknown watch: {', '.join(unknown)[:80]}; known: none, {', '.join(WATCHERS)}")
         require((self.mixup or 0) + (self.cutmix or 0) <= 1, "mixup and cutmix share the batches: their sum is at most 1")
         masked = self.objective == "masked patches"
         require(self.preset != "pretrain" or masked, "the preset pretrain has no labels to learn: edgevit pretrain takes it")
@@ -130,6 +138,12 @@ class TrainConfig:
         require(not (self.distil == "none" and self.teacher), "a teacher that is not distilled teaches nothing")
         tokens = self.distil != "token" or self.pool in (None, "distilled")
         require(tokens, f"distil token needs a distillation token, which pool {self.pool} has not")
+
+    @property
+    def watchers(self) -> tuple[str, ...]:
+        """The names in `watch`, each once."""
+        named = dict.fromkeys(name.strip() for name in self.watch.split(","))
+        return () if tuple(named) == ("none",) else tuple(named)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from edgevit.cli import console
 from edgevit.errors import BadInput
+from edgevit.types import Label, mark, read_label, say
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m:cat: [red]runs/x\r\x9b2J\udce9\tü\n\\"
 SHOWN = "\\x1b]0;owned\\x07\\x1b[31m:cat: [red]runs/x\\x0d\\x9b2J\\xe9"
@@ -102,3 +104,42 @@ def test_works_at_once_have_a_bar_each() -> None:
     bars("b: counting", 3, 4)
     bars("a: ", 1, 1)
     assert shown() == [("b: counting", 3)]
+
+
+def test_what_is_said_aloud_is_a_line_of_its_own_everywhere(screens: Callable[[], str]) -> None:
+    with console.progress() as progress:
+        say(lambda label, done, total: progress(f"lr 0.1: {label}", done, total), "wandb is gone")
+        mark(progress, "epoch 1/2: loss 1.5")
+    assert "warning: lr 0.1: wandb is gone\n" in re.sub(r"\x1b\[[\d;]*m", "", screens())
+    assert ("epoch 1/2: loss 1.5" in screens()) != console._err.is_terminal, "a bar has told it"
+
+
+def test_a_work_may_change_its_words_and_know_its_time() -> None:
+    """One bar from beginning to end, with the time that is left as the work says it."""
+    bars = console._Bars(console.RichProgress(console=Console(file=io.StringIO(), width=100)))
+    bars(str(Label("training", "epoch 1/2, loss 2.0", 3725.4)), 1, 10)
+    first = bars.bars.tasks[0]
+    bars(str(Label("training", "epoch 2/2, loss 1.0", 5.0)), 9, 10)
+    (task,) = bars.bars.tasks
+    assert task.id == first.id and (task.description, task.completed, task.total) == ("epoch 2/2, loss 1.0", 9, 10)
+    assert console._Left().render(task).plain == "0:00:05" and console._Count().render(task).plain == "90 %"
+    bars("a: reading", 1, 2)
+    plain = bars.bars.tasks[-1]
+    assert console._Count().render(plain).plain == "1/2" and "a: reading" in [task.description for task in bars.bars.tasks]
+
+
+def test_of_a_narrow_terminal_the_words_are_cut_and_not_the_time() -> None:
+    bars = console._Bars(console.RichProgress(console=Console(file=io.StringIO(), width=80)))
+    bars(str(Label("training", "epoch 1/2, " + "x" * 80, 5.0)), 1, 10)
+    assert len(bars.bars.tasks[0].description) == 80 - console.BESIDE and bars.bars.tasks[0].description.endswith("…")
+
+
+def test_a_work_with_words_is_one_line_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    _lines((str(Label("training", "epoch 1/2", 9.0)), 1, 2), (str(Label("training", "epoch 2/2", 0.0)), 2, 2))
+    assert capsys.readouterr().err == "training: done\n"
+
+
+@pytest.mark.parametrize("text", ["plain", "a: b", "x\x1fy\x1fnan", "x\x1fy\x1finf", "x\x1fy\x1fz", "x\x1fy\x1f"])
+def test_a_label_is_read_whatever_it_is(text: str) -> None:
+    found = read_label(text)
+    assert found.left is None and text.startswith(found.work)

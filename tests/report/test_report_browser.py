@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import re
 import shutil
@@ -9,6 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from edgevit.report import training
+from edgevit.types import Course, Report, Watched
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
@@ -90,6 +94,17 @@ def test_a_search_that_others_named_is_text(swept_folder: Path, tmp_path: Path) 
     text = shown(document)
     assert "Trial 3 did best: 92.5 % of 143 images" in text and "document.documentElement.dataset.ran" in text
     assert "data-ran" not in document and "<script" not in document
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_nor_does_the_page_of_trainings(report: Report, tmp_path: Path, width: int) -> None:
+    """With a name and a setting that know no end."""
+    assert report.checkpoint.train
+    train = dataclasses.replace(report.checkpoint.train, data="x" * 200, said=("data",))
+    best = dataclasses.replace(report.checkpoint, train=train)
+    rows = tuple({"epoch": float(n), "loss": 2.0 / n, "val_loss": 2.5 / n, "seconds": 1.0} for n in (1, 2, 3))
+    courses = [Course(name, tmp_path, rows, best, Watched(("a machine",))) for name in ("one", "two" * 60)]
+    fits(training.render(courses, "today"), tmp_path, width)
 
 
 def fits(page: str, tmp_path: Path, width: int) -> None:

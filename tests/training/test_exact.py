@@ -26,7 +26,7 @@ from edgevit.training.fit import fit
 from edgevit.training.images import choose
 from edgevit.training.masked import MaskedPatches
 from edgevit.training.supervised import Supervised
-from edgevit.types import TrainConfig, silent
+from edgevit.types import TrainConfig, read_label, silent
 from edgevit.vit.config import config
 
 TINY = TrainConfig("digits", model="Pico/8", epochs=2, batch=256, lr=3e-3, fraction=0.5, precision="float32", save_minutes=0)
@@ -40,9 +40,13 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _cut(train: TrainConfig, run: Path, epoch: int, batch: int) -> None:
+    batches = []
+
     def stop(label: str, done: float, total: float | None) -> None:
-        if label.startswith(f"epoch {epoch}/") and done == batch:
-            raise KeyboardInterrupt
+        if read_label(label).detail.startswith(f"epoch {epoch}/"):
+            batches.append(done)
+            if len(batches) == batch:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fit(train, run, resume=False, progress=stop)

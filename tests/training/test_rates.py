@@ -44,6 +44,7 @@ def test_a_rate_that_diverges_is_no_choice_and_stops_no_other(tmp_path: Path, mo
             raise Diverged("the loss is no longer a number, in epoch 1")
         return dataclasses.replace(CHECKPOINT, metrics={"val_top1": 0.4}, train=settings)
 
+    monkeypatch.setattr(training, "trained", tried)
     monkeypatch.setattr(training, "fit", tried)
     found = pipeline.train_best_rate(TINY, (3e-3, 10.0), tmp_path / "run", False, silent)
     assert found.train and found.train.lr == 3e-3 and found.train.tried == {"0.003": 0.4, "10": None}

@@ -26,7 +26,7 @@ from edgevit.training.images import Chosen
 from edgevit.training.optimiser import learning_rate
 from edgevit.training.supervised import Supervised
 from edgevit.training.workers import choose_device
-from edgevit.types import TrainConfig
+from edgevit.types import TrainConfig, read_label
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 
@@ -47,9 +47,10 @@ def test_learns_and_leaves_a_whole_run(tmp_path: Path) -> None:
 
 def test_an_epoch_shows_how_good_the_one_before_was(tmp_path: Path) -> None:
     labels: list[str] = []
-    fit(TINY, tmp_path / "run", resume=False, progress=lambda label, done, total: labels.append(label))
+    fit(TINY, tmp_path / "run", resume=False, progress=lambda label, done, total: labels.append(read_label(label).detail))
     first = watch.read(tmp_path / "run" / watch.LINES)[0]["val_top1"]
-    assert "epoch 1/3" in labels and f"epoch 2/3, so far top-1 {100 * first:.2f} %" in labels
+    assert not any("top-1" in label for label in labels if label.startswith("epoch 1/3") and label.endswith("images/s"))
+    assert any(label.startswith("epoch 2/3, loss") and f", top-1 {100 * first:.2f} %" in label for label in labels)
 
 
 def test_resumed_run_is_bit_identical(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def _stop_after(run: Path, epoch: int) -> None:
     """Train until the progress of the next epoch begins, and stop there as Ctrl-C would."""
 
     def stop(label: str, done: float, total: float | None) -> None:
-        if label.startswith(f"epoch {epoch + 1}/") and done == 2:
+        if read_label(label).detail.startswith(f"epoch {epoch + 1}/"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
