@@ -87,9 +87,9 @@ def test_a_damaged_entry_is_made_again_and_said(export: Callable[..., Any], kept
     assert found["reused"] == ["convert", "check"]
 
 
-def test_a_failed_check_is_checked_again(export: Callable[..., Any]) -> None:
+def test_wrong_answers_are_known_and_not_computed_again(export: Callable[..., Any]) -> None:
     """The fp16 of `null` answers with NaN."""
-    for reused in ([], ["convert"]):
+    for reused in ([], ["convert", "check"]):
         _, found = export(recipe="fp16")
         assert (found["outcome"], found["reused"]) == ("WRONG_ANSWERS", reused)
 

@@ -66,7 +66,8 @@ def search(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Swe
     monkeypatch.setattr(sweeping, "_write", lambda found, into, progress: found)
 
     def run(trainer: Fit, asked: pipeline.SweepAsked | None, **options: Any) -> Sweep:
-        monkeypatch.setattr(training, "fit", trainer)
+        monkeypatch.setattr(training, "fit", trainer)  # the final one, and below a trial's
+        monkeypatch.setattr(training, "trained", lambda settings, run, *rest: trainer(settings, run, run, *rest))
         resume, tell = options.get("resume", False), options.get("tell", lambda *_: None)
         return pipeline.sweep(
             asked,
