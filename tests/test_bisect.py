@@ -106,6 +106,7 @@ def test_what_was_made_agrees(made: Made, run_cli: RunCli, tmp_path: Path) -> No
     assert (tmp_path / "errors.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_it_is_said_in_words_and_by_exit_code(made: Made, run_cli: RunCli, source: Path, tmp_path: Path) -> None:
     """In the last block, which carries on one token alone: many tensors have its shape."""
     broken = _damaged(made("tflite", "int8"), "blocks.3.mlp.fc2", tmp_path / "broken")

@@ -227,6 +227,7 @@ def test_an_export_that_is_stopped_leaves_the_artifact_before(
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one core makes one at a time")
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["Ctrl-C", "SIGTERM", "kill -9"])
 def test_two_conversions_at_once_are_both_stopped(
     stopped: Callable[..., str], checkpoint: Path, number: signal.Signals, tmp_path: Path

@@ -22,6 +22,7 @@ Exports = Callable[..., Path]
 STAGES = ["decoded", "resized", "tensor", "runner", "generated"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "input"), PAIRS)
 def test_fifty_odd_images_agree_or_are_refused_by_name(
     exports: Exports, odd: list[Path], run_cli: Any, target: str, input: str

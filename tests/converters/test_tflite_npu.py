@@ -34,7 +34,7 @@ def images() -> Tensor:
     return torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(1)).clamp(-3, 3)
 
 
-@pytest.fixture(scope="module", params=["Pico/8", "R8+Nano/8", "all"])
+@pytest.fixture(scope="module", params=["Pico/8", pytest.param("R8+Nano/8", marks=pytest.mark.slow), "all"])
 def model(request: pytest.FixtureRequest, images: Tensor) -> ViT:
     torch.manual_seed(0)
     if request.param == "all":  # a Linear of float weights, and a tanh
