@@ -145,11 +145,12 @@ def _remove_abandoned(path: Path) -> None:
     for kind in ("partial", "previous") if path.exists() else ("partial",):
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.{kind}"):
             pid = left.name.removesuffix(f".{kind}").rpartition(".")[2]
-            if pid.isdigit() and not _alive(int(pid)):
+            if pid.isdigit() and not alive(int(pid)):
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this machine has that number; it may be another's."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edgevit import folder
+
 
 def host() -> str:
     return socket.gethostname()[:100]
@@ -42,22 +44,10 @@ class Seen:
         """Whether the owner `found` at a `record` has ended: at once where it was a process of this machine."""
         said = found if isinstance(found, dict) else {}
         pid = said.get("pid")
-        if said.get("place") == _place() and isinstance(pid, int) and not _alive(pid):
+        if said.get("place") == _place() and isinstance(pid, int) and not (0 < pid < 1 << 31 and folder.alive(pid)):
             return True
         beat, now = (said.get("place"), pid, said.get("beat")), time.monotonic()
         if record not in self._beats or self._beats[record][0] != beat:
             self._beats[record] = (beat, now)
             return False
         return now - self._beats[record][1] > self._grace
-
-
-def _alive(pid: int) -> bool:
-    if not 0 < pid < 1 << 31:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -19,6 +19,7 @@ from edgevit.training.pace import Pace
 from edgevit.training.position import Learned, Position
 from edgevit.training.prepare import Fit
 from edgevit.training.speed import Clock
+from edgevit.training.workers import Workers
 
 LOOKS = 50
 """Steps after which the host looks at what the device has computed: is the loss still a number, is it time to save."""
@@ -49,6 +50,11 @@ class _Sums:
     def mean(self, position: Position) -> float:
         """The mean loss so far, of this worker's images and of those before `position`; the device is waited for."""
         return float(self.loss) / max(1, position.seen + self.seen)
+
+    def total(self, crew: Workers) -> tuple[float, int]:
+        """The loss and the images of all workers; the device is waited for."""
+        found = crew.total(torch.stack([self.loss.double().cpu(), torch.tensor(float(self.seen), dtype=torch.float64)]))
+        return float(found[0]), int(found[1])
 
     def add(self, loss: Tensor, images: int, step: int) -> None:
         self.loss += loss * images
@@ -85,10 +91,10 @@ def learn(state: Fit, course: Course) -> tuple[float, dict[str, float]]:
                 _look(state, course, sums, Learned(crew.count, number - before), number == batches)
         pace.batch(sum(len(part) for part in chunks[at]), lambda: sums.mean(position) * pace.images)
     clock.stop()
-    total = crew.total(torch.stack([sums.loss.double().cpu(), torch.tensor(float(sums.seen), dtype=torch.float64)]))
-    figures = clock.figures(int(total[1]), state.pixels.waited - waited, state.flops, state.rate)
+    loss, seen = sums.total(crew)
+    figures = clock.figures(seen, state.pixels.waited - waited, state.flops, state.rate)
     figures |= {"lr": rate, "grad_norm": float(engine.norms) / max(1, made)}
-    return float(total[0]) / (position.seen + float(total[1])), figures
+    return loss / (position.seen + seen), figures
 
 
 def _images_of_step(chunks: list[tuple[Tensor, ...]], at: int, accumulate: int) -> int:
@@ -134,10 +140,8 @@ def _look(state: Fit, course: Course, sums: _Sums, done: Learned, end: bool) -> 
     if end or not crew.largest(int(due and crew.first)):
         return
     position = course.position
-    total = crew.total(torch.stack([sums.loss.double().cpu(), torch.tensor(float(sums.seen), dtype=torch.float64)]))
-    course.keep(
-        dataclasses.replace(position, learned=(*position.learned, done), seen=position.seen + int(total[1]), loss=float(total[0]))
-    )
+    loss, seen = sums.total(crew)
+    course.keep(dataclasses.replace(position, learned=(*position.learned, done), seen=position.seen + seen, loss=loss))
     course.kept = time.monotonic()
 
 
