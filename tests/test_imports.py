@@ -63,6 +63,7 @@ FLOORS = (
         "edgevit.folder",
         "edgevit.record",
         "edgevit.versions",
+        "edgevit.held",
         "edgevit.interval",
         "edgevit.ranking",
         "edgevit.lean",

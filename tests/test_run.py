@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgevit import held
 from edgevit.cache import Cache
 from edgevit.errors import BadInput, DeviceFault
 from edgevit.pipeline import limits, measured, running
@@ -82,7 +83,7 @@ def test_a_figure_may_equal_its_limit_and_no_more(name: str, holds: float, broke
     (one,) = _held(_road(Limits(**{name: holds}), PI), _latency(FP32))
     assert one.holds is True
     (one,) = _held(_road(Limits(**{name: broken}), PI), _latency(FP32))
-    assert one.holds is False and limits.words(one) == words
+    assert one.holds is False and held.words(one) == words
 
 
 def test_the_call_of_the_delegate_is_not_outside_it() -> None:
@@ -90,19 +91,19 @@ def test_the_call_of_the_delegate_is_not_outside_it() -> None:
     assert [one.holds for one in _held(_road(Limits(outside=0)), made=made)] == [True]
     made = dataclasses.replace(INT8, delegation=Delegation(2, 50, 2))
     (one,) = _held(_road(Limits(outside=0)), made=made)
-    assert limits.words(one) == "executorch-int8: outside 1 nodes, limit 0"
+    assert held.words(one) == "executorch-int8: outside 1 nodes, limit 0"
 
 
 def test_a_limit_close_to_its_figure_shows_the_difference() -> None:
     (one,) = _held(_road(Limits(p90_ms=30), PI), _latency(FP32, p90_ms=30.0004))
-    assert one.holds is False and limits.words(one).endswith("p90 30.0004 ms, limit 30")
+    assert one.holds is False and held.words(one).endswith("p90 30.0004 ms, limit 30")
 
 
 def test_what_was_not_measured_is_broken_unless_that_is_allowed() -> None:
     gone = Latency(str(FP32.folder), "none", reason="connection refused", device="ssh://pi")
     (one,) = _held(_road(Limits(p90_ms=30), PI), gone)
     assert one.holds is False
-    assert limits.words(one) == "tflite-fp32 on ssh://pi: p90 not measured: connection refused, limit 30"
+    assert held.words(one) == "tflite-fp32 on ssh://pi: p90 not measured: connection refused, limit 30"
     allowing = dataclasses.replace(PI, allow_unmeasured=True)
     assert [one.holds for one in _held(_road(Limits(p90_ms=30), allowing), gone)] == [None]
     assert [one.holds for one in _held(_road(Limits(p90_ms=30), allowing), _latency(FP32))] == [False], "measured, and too long"
@@ -118,14 +119,14 @@ def test_what_nobody_can_tell_of_a_file() -> None:
     unchecked = Artifact("executorch-vulkan", "fp32", Outcome.UNCHECKED, "built without Vulkan", file="x", bytes=5)
     asked = Limits(drop=1, size_mb=1)
     size, drop = _held(_road(asked), made=unchecked)
-    assert size.holds is True and drop.holds is False and "not measured: built without Vulkan" in limits.words(drop)
+    assert size.holds is True and drop.holds is False and "not measured: built without Vulkan" in held.words(drop)
     assert [one.holds for one in _held(_road(asked, allow=True), made=unchecked)] == [True, None]
 
 
 def test_every_unit_is_held_to_it() -> None:
     found = _held(_road(Limits(p90_ms=30), PI), _latency(FP32, p90_ms=29.0), _latency(FP32, unit=Unit.GPU))
     assert [one.holds for one in found] == [True, False]
-    assert limits.words(found[1]) == "tflite-fp32 on ssh://pi (gpu): p90 31.2 ms, limit 30"
+    assert held.words(found[1]) == "tflite-fp32 on ssh://pi (gpu): p90 31.2 ms, limit 30"
 
 
 def test_the_answers_on_a_device_are_held_to_the_devices_own_limit() -> None:
@@ -352,6 +353,7 @@ def test_a_road_from_nothing_to_the_report_and_again(go: Any, run_cli: Any, tmp_
     left = sorted(path.name for path in (tmp_path / "runs" / "001").iterdir())
     assert left == ["report.html", "report.json", "report.md", "run.json"]
     assert [one["holds"] for one in first["held"]] == [True]
+    assert json.loads((tmp_path / "runs/001/report.json").read_text())["held"] == first["held"]
     second = go(limits="[limits]\nsize_mb = 1", mishap=NOTHING)
     assert second["folder"] == "runs/002" and {one["what"] for one in second["reused"]} == {"null-fp32", "report"}
     report = "report.html"
@@ -367,7 +369,8 @@ def test_a_broken_limit_and_a_damaged_artifact(go: Any, tmp_path: Path) -> None:
     (line,) = broken["broken"]
     assert line.startswith("null-fp32: size ") and line.endswith(" MB, limit 0.001")
     assert broken["artifacts"][0]["outcome"] == "OVER_BUDGET"
-    assert "OVER_BUDGET" in (tmp_path / "runs/002/report.json").read_text()
+    reported = json.loads((tmp_path / "runs/002/report.json").read_text())
+    assert reported["artifacts"][0]["outcome"] == "OVER_BUDGET" and reported["held"] == broken["held"]
 
     made = next((tmp_path / "runs" / "artifacts" / "null-fp32").glob("model*"))
     made.write_bytes(made.read_bytes()[:-1] + b"x")

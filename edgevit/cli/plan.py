@@ -15,6 +15,8 @@ from edgevit.errors import BadInput, UnknownName
 from edgevit.types import BenchRules, Candidate, Choice, Design, DevicePlan, Plan, PlanBudget, Unit
 
 RULES = BenchRules(runs=30, warmup=5, launches=3, most_launches=3)
+UNQUIET = 0.15
+"""Launches of one file differ by 2 to 10 % on a quiet machine, and by 60 % beside three other programs (docs/log.md)."""
 SHOWN = 15
 """Choices of the table; plan.json has all."""
 CHOICES = ("no.", "model", "target", "recipe", "GMACs", "MB", "p50 ms", "9 in 10 between")
@@ -96,7 +98,7 @@ def plan(
         1e9 * max_gmacs if max_gmacs else pipeline.Grid.most,
     )  # fmt: skip
     budget = PlanBudget(max_p50, round(1e6 * max_mb) if max_mb else None)
-    access = Access(Programs(adb, benchmark_model, executor_runner), duration(wait), keep)
+    access = Access(Programs(adb, benchmark_model, executor_runner=executor_runner), duration(wait), keep)
     design = Design(measure, held_out, seed)
     try:
         with console.progress() as progress:
@@ -148,6 +150,11 @@ def device_notes(device: DevicePlan) -> list[str]:
     notes = ["errors are medians of |predicted / measured - 1|: of points left out one by one, and of those that no fit has seen"]
     if device.held_out_error is not None:
         notes.append(f"all {held_out} held-out points together: median error {100 * device.held_out_error:.1f} %")
+    if device.spread > UNQUIET:
+        notes.append(
+            f"{device.device.spec} was busy with other work: launches of one file differ by {100 * device.spread:.0f} % "
+            "(median). What follows from that is worth little: plan again, with another --out, when nothing else runs there"
+        )
     if device.device.spec == "local":
         notes.append("this machine is the host: its figures are no phone's")
     return notes + [f"not measured: {one.candidate.name}: {one.reason}" for one in device.failed]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgevit import record
+from edgevit import held, record
 from edgevit.cli import figures, latencies
 from edgevit.types import Change, Diff, Held, RunRecord, Verdict
 
@@ -21,10 +21,8 @@ def run_record(found: RunRecord) -> dict[str, Any]:
 
 def wrong(found: RunRecord) -> list[str]:
     """Each artifact that failed and each limit that is broken, one a line."""
-    from edgevit.pipeline.limits import words
-
     failed = [f"{one.name}: {one.outcome.value}: {one.reason}" for one in found.failed]
-    return failed + [words(one) for one in found.broken]
+    return failed + [held.words(one) for one in found.broken]
 
 
 def run_tables(found: RunRecord) -> list[Table]:
@@ -37,23 +35,14 @@ def run_tables(found: RunRecord) -> list[Table]:
     return [*tables, ("Limits", *_limits(found.held))]
 
 
-def _limits(held: Sequence[Held]) -> tuple[Sequence[str], list[list[str]]]:
+def _limits(found: Sequence[Held]) -> tuple[Sequence[str], list[list[str]]]:
     """A row for each artifact on each device, a column for each figure: "31.2 of 30", with an exclamation mark where broken."""
-    from edgevit.pipeline.limits import SHOWN, place
-
-    named = [name for name in SHOWN if any(one.figure == name for one in held)]
-    places = dict.fromkeys((one.artifact, place(one.device, one.unit)) for one in held)
-    cells = {(one.artifact, place(one.device, one.unit), one.figure): _cell(one) for one in held}
-    columns = ("artifact", "on", *(SHOWN[name][0] + (f" {unit}" if (unit := SHOWN[name][1].strip()) else "") for name in named))
-    rows = [[artifact, at or "file", *(cells.get((artifact, at, name), "") for name in named)] for artifact, at in places]
-    return columns, rows
+    columns, rows = held.table(found)
+    return ("artifact", "on", *columns), [[artifact, at, *map(_cell, cells)] for artifact, at, cells in rows]
 
 
-def _cell(one: Held) -> str:
-    from edgevit.pipeline.limits import shown
-
-    value = "none" if one.value is None else shown(one)
-    return f"{value} of {one.limit:g}{'!' if one.holds is False else ''}"
+def _cell(one: Held | None) -> str:
+    return held.cell(one) + ("!" if one.holds is False else "") if one else ""
 
 
 def run_notes(found: RunRecord) -> list[str]:
@@ -81,12 +70,10 @@ def diff_record(found: Diff) -> dict[str, Any]:
 
 def diff_rows(found: Diff, everything: bool) -> list[list[str]]:
     """The worst first, as they are judged."""
-    from edgevit.pipeline.limits import SHOWN, place
-
     order = list(Verdict)
     shown = [one for one in found.changes if everything or one.verdict not in QUIET]
     return [
-        [one.artifact, place(one.device, one.unit) or "file", *_figures(one, SHOWN), one.verdict.value, one.how]
+        [one.artifact, held.place(one.device, one.unit) or "file", *_figures(one, held.SHOWN), one.verdict.value, one.how]
         for one in sorted(shown, key=lambda one: (not one.worse, order.index(one.verdict)))
     ]
 

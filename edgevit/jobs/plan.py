@@ -181,4 +181,5 @@ def _fitted(device: DevicePlan, measured: list[Measured], held_out: frozenset[Ca
         raise EdgevitError(f"too few candidates could be measured on {device.device.spec}: {why or 'none'}", "run it again")
     points = tuple(point for _, each in pairs for point in each)
     models = tuple(model for model, _ in pairs)
-    return dataclasses.replace(device, models=models, points=points, held_out_error=costs.held_out_error(points))
+    errors, spread = costs.held_out_error(points), costs.spread(points)
+    return dataclasses.replace(device, models=models, points=points, held_out_error=errors, spread=spread)

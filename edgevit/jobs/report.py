@@ -15,7 +15,7 @@ from edgevit import checkpoint as checkpoints
 from edgevit import record
 from edgevit.data.preprocess import denormalise
 from edgevit.errors import BadInput
-from edgevit.types import Artifact, Bench, Profile, Progress, Report, Sample
+from edgevit.types import Artifact, Bench, Held, Profile, Progress, Report, Sample
 from edgevit.versions import machine
 
 
@@ -25,6 +25,7 @@ def report(
     out: Path,
     title: str,
     command: str,
+    held: tuple[Held, ...],
     progress: Progress,
 ) -> Report:
     """Write the report of artifacts of one checkpoint into `out`. Raises DamagedFile for a kept profile that is none."""
@@ -47,7 +48,7 @@ def report(
     inside = look.inside(whole[0], progress)
     found = Report(
         title, now, machine(), command, source, count, made, latencies, samples, curve, evaluation, evaluated, inside,
-        tuple(bench.device for bench in benches), benches[0].rules if benches else None, _profiles(whole),
+        tuple(bench.device for bench in benches), benches[0].rules if benches else None, _profiles(whole), held,
     )  # fmt: skip
     with files_written_whole(out) as partial:
         edgevit.report.write(found, partial)

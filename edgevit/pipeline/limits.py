@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import targets
+from edgevit.held import said
 from edgevit.types import Artifact, Bench, CheckResult, Held, Latency, Limits, Outcome, Road, RoadDevice
 
 OF_FILE = ("size_mb", "drop", "agreement", "outside")
@@ -121,40 +122,3 @@ def viewed(artifact: Artifact, found: Sequence[Held]) -> Artifact:
     if not broken or artifact.outcome is not Outcome.PASS:
         return artifact
     return dataclasses.replace(artifact, outcome=Outcome.OVER_BUDGET, reason="; ".join(broken))
-
-
-SHOWN = {
-    "p50_ms": ("p50", " ms"), "p90_ms": ("p90", " ms"), "size_mb": ("size", " MB"), "drop": ("drop", " points"),
-    "agreement": ("agreement", ""), "peak_mb": ("peak memory", " MB"), "outside": ("outside", " nodes"),
-    "energy_mj": ("energy", " mJ"),
-}  # fmt: skip
-"""Every figure that may have a limit in words, and its unit."""
-
-
-def words(one: Held) -> str:
-    """ "executorch-int8 on ssh://pi: p90 31.2 ms, limit 30"."""
-    return f"{one.artifact}{' ' if one.device else ': '}{said(one)}"
-
-
-def said(one: Held) -> str:
-    """The same of an artifact that is named already."""
-    name, unit = SHOWN[one.figure]
-    where = f"on {place(one.device, one.unit)}: " if one.device else ""
-    if one.value is None:
-        return f"{where}{name} not measured: {one.reason or 'nobody says why'}, limit {one.limit:g}"
-    return f"{where}{name} {shown(one)}{unit}, limit {one.limit:g}"
-
-
-def shown(one: Held) -> str:
-    """As few decimals as tell the figure to half a per cent, and from its limit."""
-    assert one.value is not None
-    for decimals in (1, 2, 3, 4, 6):
-        rounded = round(one.value, decimals)
-        if abs(rounded - one.value) <= abs(one.value) / 200 and rounded != one.limit:
-            break
-    return f"{rounded:.10g}"
-
-
-def place(device: str, unit: str) -> str:
-    """A device, with its unit where that is not the CPU."""
-    return f"{device} ({unit})" if unit not in ("", "cpu") else device

@@ -18,7 +18,7 @@ from edgevit.pipeline.look import refuse_reported
 from edgevit.pipeline.pairs import pairs
 from edgevit.pipeline.recheck import source_of
 from edgevit.pipeline.training import choose_data, settings, train
-from edgevit.types import Artifact, Bench, Benches, BenchRules, Checkpoint, Prediction, Profile, Progress, Report
+from edgevit.types import Artifact, Bench, Benches, BenchRules, Checkpoint, Held, Prediction, Profile, Progress, Report
 from targets.devices import Access
 
 
@@ -55,15 +55,25 @@ def predict(model: Path, images: list[Path], top: int, progress: Progress) -> li
 
 
 def report(
-    made: list[Artifact], benches: list[Bench], out: Path, title: str, command: str, force: bool, progress: Progress
+    made: list[Artifact],
+    benches: list[Bench],
+    out: Path,
+    title: str,
+    command: str,
+    force: bool,
+    progress: Progress,
+    held: tuple[Held, ...] = (),
 ) -> Report:
-    """Write report.html, .md and .json into `out`. Raises BadInput for artifacts of two checkpoints, or without theirs."""
+    """Write report.html, .md and .json into `out`, with the limits that were `held`.
+
+    Raises BadInput for artifacts of two checkpoints, or without theirs.
+    """
     refuse_reported(out, force)
     for artifact in (a for a in made if a.file):
         source = source_of(artifact, None)
         if source.weights_sha256 != made[0].checkpoint_sha256 and made[0].file:
             raise BadInput(f"not of one checkpoint: {made[0].folder}, {artifact.folder}", "a report is of the artifacts of one")
-    arguments = {"made": made, "benches": benches, "out": out, "title": title, "command": command}
+    arguments = {"made": made, "benches": benches, "out": out, "title": title, "command": command, "held": held}
     return stage.run("edgevit.jobs.report:report", Report, progress, **arguments).value
 
 

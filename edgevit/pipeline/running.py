@@ -48,7 +48,7 @@ def run(asked: Road, out: Path, how: How) -> RunRecord:
         shown = tuple(limits.viewed(artifact, held) for artifact in artifacts)
         path = _next(out)
         with folder.written_whole(path, RECORD) as into:
-            reused += _report(asked, shown, benches, into, how)
+            reused += _report(asked, shown, benches, held, into, how)
             record.write(into / RECORD, _record(asked, source, shown, benches, held, reused, how, began))
     return read(path)
 
@@ -66,17 +66,20 @@ def _next(out: Path) -> Path:
     return out / f"{max(numbers, default=0) + 1:03d}"
 
 
-def _report(asked: Road, shown: tuple[Artifact, ...], benches: list[Bench], into: Path, how: How) -> list[Reused]:
+def _report(
+    asked: Road, shown: tuple[Artifact, ...], benches: list[Bench], held: tuple[Held, ...], into: Path, how: How
+) -> list[Reused]:
     """The report of what has a file, as it was written before where nothing in it has changed."""
     if not any(artifact.file for artifact in shown):
         how.say("no artifact was made, so there is no report; the reasons stand beside each")
         return []
     here = {"sources": sources(), "versions": versions("torch", "matplotlib", "jinja2"), "machine": machine()}
-    key = caches.key({"stage": "report", "made": shown, "benches": benches, "title": asked.title, "by": how.command, **here})
+    said = {"made": shown, "benches": benches, "held": held, "title": asked.title, "by": how.command}
+    key = caches.key({"stage": "report", **said, **here})
     if how.cache and (entry := how.cache.take(key, into)):
         return [Reused("report", str(entry.value))]
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
-        report(list(shown), benches, Path(scratch), asked.title, how.command, False, how.progress)
+        report(list(shown), benches, Path(scratch), asked.title, how.command, False, how.progress, held)
         if how.cache:
             how.cache.keep(key, Entry("report", now(), 0.0, 0, folder.hashes(Path(scratch))), Path(scratch))
         for file in Path(scratch).iterdir():

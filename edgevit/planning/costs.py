@@ -4,19 +4,33 @@ Each kind of work is counted from the shape alone (`features`) and has one coeff
 for each target and recipe on each device. None is below zero, since no work takes less than no time, and so kinds that go
 together share what they explain and a fit of few points stays sane (non-negative least squares: Lawson and Hanson, "Solving
 Least Squares Problems", 1974, chapter 23, as scipy has it). Rows are divided by the measured time, so that it is the relative
-error that is least, of a model of 1 ms as of one of 100 ms. The last block is counted as the converters write it: only what the
-head reads goes through its queries and its mlp.
+error that is least, of a model of 1 ms as of one of 100 ms. It is the sum of the errors that is made least, not of their squares,
+by weights that are found anew (iteratively reweighted least squares: Holland and Welsch, 1977): a point that was measured while
+something else had the processor is then one point, and does not bend the rest. What is too large for a cache costs more from
+there on, so weights and scores have a second coefficient for what is beyond a size. The last block is counted as the converters
+write it: only what the head reads goes through its queries and its mlp.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from edgevit.types import Candidate, CostModel, Measured, PlannedPoint, ViTConfig
 from edgevit.vit.config import parameters
 
+if TYPE_CHECKING:
+    import numpy as np
+
 MEGA = 1e6
+CACHED = (1.0, 4.0)
+"""Millions of weights, read anew for each image, from which on they no longer lie in a core's own cache, or in the shared one."""
+SCORES = 0.2
+"""Millions of attention scores of one block, from which on they go through memory."""
+ROUNDS = 20
+NEAR = 0.02
+"""Relative errors below this count alike: they are those of the clock."""
 
 
 def features(shape: ViTConfig) -> dict[str, float]:
@@ -25,13 +39,16 @@ def features(shape: ViTConfig) -> dict[str, float]:
     whole = shape.depth - 1
     linears = whole * n * (4 * d * d + 2 * d * m) + 2 * n * d * d + asked * (2 * d * d + 2 * d * m)
     pairs = whole * n * n + asked * n
+    weights = shape.depth * (4 * d * d + 2 * d * m) / MEGA
     return {
         "multiply-adds of Linears": linears / MEGA,
         "multiply-adds of attention": 2 * pairs * d / MEGA,
         "elements of softmax": pairs * shape.heads / MEGA,
         "elements of tokens": (whole * n + asked) * d / MEGA,
         "elements of GELU": (whole * n + asked) * m / MEGA,
-        "weights read": shape.depth * (4 * d * d + 2 * d * m) / MEGA,
+        "weights read": weights,
+        **{f"weights read beyond {most:g} M": max(0.0, weights - most) for most in CACHED},
+        "scores beyond a cache": shape.depth * max(0.0, n * n * shape.heads / MEGA - SCORES),
         "multiply-adds of the patch embedding": shape.patches * 3 * shape.patch**2 * d / MEGA,
         "blocks": float(shape.depth),
         "one call": 1.0,
@@ -56,12 +73,24 @@ Kinds = Callable[[ViTConfig], dict[str, float]]
 def fitted(shapes: Sequence[ViTConfig], values: Sequence[float], kinds: Kinds) -> dict[str, float]:
     """The coefficient of each kind, none below zero, whose sums are nearest to the positive `values`, as shares of them."""
     import numpy as np
-    from scipy.optimize import nnls
 
     rows = np.array([list(kinds(shape).values()) for shape in shapes]) / np.array(values)[:, None]
+    weights = np.ones(len(rows))
+    for _ in range(ROUNDS):
+        found = _least_squares(rows, weights)
+        weights = 1 / np.sqrt(np.maximum(np.abs(rows @ found - 1), NEAR))
+    return dict(zip(kinds(shapes[0]), found.tolist(), strict=True))
+
+
+def _least_squares(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The coefficients, none below zero, for which `rows` sum up to 1; a kind that no row has gets none."""
+    import numpy as np
+    from scipy.optimize import nnls
+
     scale = np.linalg.norm(rows, axis=0)
-    found, _ = nnls(rows / scale, np.ones(len(rows)), maxiter=1000)
-    return dict(zip(kinds(shapes[0]), (found / scale).tolist(), strict=True))
+    scale[scale == 0] = 1
+    found, _ = nnls(rows / scale * weights[:, None], weights, maxiter=1000)
+    return found / scale
 
 
 def predicted(coefficients: dict[str, float], shape: ViTConfig, kinds: Kinds = features) -> float:
@@ -95,6 +124,13 @@ def _interval(ratios: Sequence[float]) -> tuple[float, float]:
 
 def _without(shapes: list[ViTConfig], times: list[float], n: int) -> dict[str, float]:
     return fitted([*shapes[:n], *shapes[n + 1 :]], [*times[:n], *times[n + 1 :]], features)
+
+
+def spread(points: Sequence[PlannedPoint]) -> float:
+    """By how much the launches of one file differ, the slowest beside the fastest, as a share: the median over the points."""
+    ends = [(one.measured.least_ms, one.measured.greatest_ms) for one in points]
+    told = [greatest / least - 1 for least, greatest in ends if least and greatest]
+    return statistics.median(told) if told else 0.0
 
 
 def held_out_error(points: Sequence[PlannedPoint]) -> float | None:

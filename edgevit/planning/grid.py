@@ -22,7 +22,7 @@ PATCHES = (8, 16, 32)
 SIZES = (96, 128, 160, 192, 224, 256, 288, 320, 384)
 DEPTHS = (4, 6, 8, 10, 12)
 LEAST = 6
-"""Points that a cost model is fitted to: as many as it has kinds of work."""
+"""Points that a cost model is fitted to, at the least: fewer say nothing of how the kinds of work differ."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,10 @@ def _spread(every: Sequence[Candidate], wanted: int, draw: random.Random) -> lis
 
 
 def _places(every: Sequence[Candidate]) -> list[tuple[float, ...]]:
-    """Logarithms of the features, each from 0 to 1 over all candidates."""
-    logs = [[math.log(value) for value in features(one.shape).values()] for one in every]
-    columns = [_unit(column) for column in zip(*logs, strict=True)]
+    """Logarithms of the work, each from 0 to 1 over all candidates. What only some have is another kind that is cut off."""
+    work = [list(features(one.shape).values()) for one in every]
+    whole = [column for column in zip(*work, strict=True) if min(column) > 0]
+    columns = [_unit([math.log(value) for value in column]) for column in whole]
     return list(zip(*columns, strict=True))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from edgevit.report import delegation, measured
 from edgevit.report.absent import Absent
+from edgevit.report.budgets import Budgets, Figure
 from edgevit.report.delegation import Cost
 from edgevit.report.evaluation import Evaluation, Fact, Ranking
 from edgevit.report.measured import Measured
@@ -35,6 +36,7 @@ def _lines(page: Page) -> Iterator[str]:
     yield from ("## Do they answer as the checkpoint does", "")
     yield from (f"{MARKS[page.verdict.tone]} **{escape(page.verdict.headline)}.**", "")
     yield from listed((*page.verdict.details, *page.notices))
+    yield from _limits(page.limits)
     yield from ("## Artifacts", "", *_artifacts(page.rows))
     yield from ("## Measured, device by device", "", *_measured(page.measured))
     yield from ("## Delegation and its cost", "", *_delegation(page.delegation))
@@ -56,6 +58,17 @@ def _ship(page: Page) -> Iterator[str]:
         yield from (f"{MARKS['good' if answer.found else 'idle']} **{escape(answer.headline)}.**", "")
         yield from listed(answer.reasons)
         yield from ("Why not the others:", "", *listed(answer.others)) if answer.others else ()
+
+
+def _limits(found: Budgets | None) -> Iterator[str]:
+    if found:
+        yield from ("## Limits", "", f"{MARKS[found.tone]} **{escape(found.headline)}.**", "", *listed(found.broken))
+        body = [(escape(row.artifact), escape(row.place), *map(_limit, row.figures)) for row in found.rows]
+        yield from table(("Artifact", "On", *map(escape, found.columns)), body)
+
+
+def _limit(found: Figure) -> str:
+    return f"{MARKS[found.tone]} {escape(found.text)}" if found.tone else ""
 
 
 def _measured(found: tuple[Measured, ...]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edgevit.interval import wilson
 from edgevit.report import (
     absent,
+    budgets,
     delegation,
     evaluation,
     measured,
@@ -42,6 +43,7 @@ class Page:
     made: str
     ship: tuple[ship.Answer, ...]
     verdict: verdict.Verdict
+    limits: budgets.Budgets | None
     notices: tuple[str, ...]
     checkpoint: tuple[Fact, ...]
     rows: tuple[table.Row, ...]
@@ -69,6 +71,7 @@ def build(report: Report) -> Page:
         made=words.plain(report.made),
         ship=ship.build(report),
         verdict=verdict.build(report),
+        limits=budgets.build(report),
         notices=_notices(report),
         checkpoint=_checkpoint(report),
         rows=table.rows(report),

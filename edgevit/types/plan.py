@@ -103,6 +103,8 @@ class DevicePlan:
     failed: tuple[Measured, ...] = ()
     held_out_error: float | None = None
     """The median over all held-out points, of every target and recipe; None where there are none."""
+    spread: float = 0.0
+    """By how much the launches of one file differ, as a share of the fastest: the median over all points."""
 
 
 @dataclass(frozen=True)

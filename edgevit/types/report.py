@@ -10,6 +10,7 @@ from edgevit.types.deploy import Artifact
 from edgevit.types.device import BenchRules, DeviceFacts
 from edgevit.types.look import Gallery
 from edgevit.types.measure import EvalResult, Profile
+from edgevit.types.road import Held
 from edgevit.types.train import Checkpoint
 
 
@@ -52,3 +53,5 @@ class Report:
     rules: BenchRules | None = None
     profiles: dict[str, Profile] = field(default_factory=dict)
     """Those that artifacts keep, by the artifact's name."""
+    held: tuple[Held, ...] = ()
+    """The limits of a road beside their figures; none where nobody set one."""

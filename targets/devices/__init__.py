@@ -75,7 +75,7 @@ def _phones() -> tuple[DeviceFacts, ...]:
         found: tuple[DeviceFacts, ...] = _file("android").reachable()
     except EdgevitError as error:
         return (DeviceFacts("adb", reason=error.message, hint=error.hint),)
-    return found
+    return found or (DeviceFacts("adb", reason="it lists no device", hint="plug one in, with USB debugging on: docs/android.md"),)
 
 
 def asked(spec: str) -> DeviceFacts:

@@ -14,10 +14,10 @@ import targets
 from edgevit import checkpoint as checkpoints
 from edgevit import record
 from edgevit.cli import learn
-from edgevit.cli import plan as commands  # noqa: F401  (it registers its command)
+from edgevit.cli import plan as commands
 from edgevit.cli.app import app
 from edgevit.errors import BadInput, DamagedFile
-from edgevit.types import BenchRules, Candidate, Choice, Design, Estimate, Plan, PlanBudget
+from edgevit.types import BenchRules, Candidate, Choice, Design, DeviceFacts, DevicePlan, Estimate, Plan, PlanBudget
 from edgevit.vit.config import config
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,6 +40,13 @@ def test_a_choice_decides_model_and_image_size(plan: Path, capsys: pytest.Captur
     assert learn._planned(plan / "plan.json", 2, {}) == {"model": "64x3x2x96/8", "image_size": (16, 16)}
     assert learn._planned(None, None, {"model": "Ti/16"}) == {}
     assert "planned: 64x3x2x96/8 at 24, tflite int8: 2.50 ms on pi" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("spread", "told"), [(0.05, False), (0.646, True)])
+def test_a_plan_beside_other_work_says_that_it_is_worth_little(spread: float, told: bool) -> None:
+    notes = commands.device_notes(DevicePlan(DeviceFacts("ssh://pi"), (), (), spread=spread))
+    busy = "ssh://pi was busy with other work: launches of one file differ by 65 % (median)"
+    assert any(note.startswith(busy) for note in notes) == told
 
 
 @pytest.mark.parametrize("name", learn.OF_A_SHAPE)

@@ -9,7 +9,7 @@ from edgevit.planning.grid import Grid, candidates, chosen
 from edgevit.types import Candidate, Design, Measured
 
 WORK = features(candidates(Grid(kinds=(("tflite", "fp32"),)))[0].shape)
-LAW = dict(zip(WORK, (0.02, 0.04, 1.5, 0.3, 0.8, 0.1, 0.03, 0.05, 0.2), strict=True))
+LAW = dict(zip(WORK, (0.02, 0.04, 1.5, 0.3, 0.8, 0.1, 0.2, 0.3, 0.7, 0.03, 0.05, 0.2), strict=True))
 FILE = {"weights of Linears": 4e6, "other parameters": 4e6, "blocks": 3000.0, "one file": 20_000.0}
 
 

@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edgevit.data.preprocess import normalise
 from edgevit.errors import BadInput, DeviceFault, DeviceLost
-from edgevit.types import Asked, Device, Input, Launch, Model, Moment, Preprocess, Unit, silent
+from edgevit.types import Asked, Device, DeviceFacts, Input, Launch, Model, Moment, Preprocess, Unit, silent
 from targets import devices
 from targets.devices import link, linked, ssh
 from targets.devices.linked import LinkedDevice
@@ -401,6 +402,14 @@ def test_a_shell_that_prints_without_end(server: Server, tmp_path: Path) -> None
 def test_names_that_mean_no_device(name: str) -> None:
     with pytest.raises(BadInput):
         devices.kind(name)
+
+
+def test_no_phone_is_said_to_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adb that lists nothing would be no line at all, as if nobody had asked it."""
+    monkeypatch.setattr(devices, "_file", lambda name: SimpleNamespace(reachable=lambda: ()))
+    monkeypatch.setattr(devices, "asked", lambda spec: DeviceFacts(spec))
+    here, phones = devices.reachable(())
+    assert (here.spec, phones.spec, phones.reason) == ("local", "adb", "it lists no device") and "USB debugging" in phones.hint
 
 
 def test_names_that_do() -> None:
