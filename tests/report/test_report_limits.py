@@ -1,4 +1,4 @@
-"""The limits of a road stand in its report beside their figures: what is broken is said first, and in red."""
+"""The limits of a road stand in its report beside their figures: what is broken is named first, and red."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_without_limits_there_is_no_such_section(report: Report) -> None:
     assert "## Limits" not in markdown.render(built)
 
 
-def test_what_is_broken_comes_first_and_is_red(limited: Report) -> None:
+def test_what_is_broken_is_named_and_red(limited: Report) -> None:
     built = page.build(limited)
     assert built.limits and (built.limits.tone, built.limits.headline) == ("bad", "1 of 3 limits broken, 1 not measured")
     text = html.render(built, limited)
     assert "executorch-fp32 on adb:&lt;b&gt;R5CT&lt;/b&gt; (gpu): p90 31.2 ms, limit 20" in text and "<b>R5CT" not in text
     assert '<span class="outcome bad">31.2 of 20</span>' in text and '<span class="outcome good">0.4 of 1</span>' not in text
     assert '<span class="outcome good">0.43 of 1</span>' in text and '<span class="outcome idle">none of 20</span>' in text
-    assert text.index('id="limits"') < text.index('id="artifacts"')
+    assert text.index('id="measured"') < text.index('id="limits"') < text.index('id="spread"')
 
 
 def test_the_markdown_has_the_same_cells(limited: Report) -> None:
