@@ -102,7 +102,8 @@ class _Run:
     def _kept(self, metrics: dict[str, float], figures: dict[str, float]) -> None:
         """Keep the model as the last of the run, and as the best if it is."""
         learner = self.state.learner
-        skipped = (*self.state.pixels.skipped, *self.state.held_out.skipped)  # of shards more may be known than at the start
+        left_out = (*self.state.pixels.skipped, *self.state.held_out.skipped)
+        skipped = self.state.crew.named(left_out)  # of shards more may be known than at the start, and others than by others
         self.checkpoint = dataclasses.replace(self.checkpoint, metrics=metrics, skipped=skipped)
         run_folder.save_last(self.run, learner, self.checkpoint, Position(int(metrics["epoch"]) + 1))
         if (rank := _rank(metrics[self.better], self.better)) < self.best:

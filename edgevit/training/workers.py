@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,16 +41,21 @@ class Workers:
         """Whether this is the one that writes and speaks."""
         return self.rank == 0
 
-    def said(self, text: str) -> str:
-        """What the first worker says, to all."""
+    def said(self, text: str, by: int = 0) -> str:
+        """What one worker says, the first or the one of that rank, to all."""
         if self.count == 1:
             return text
         data = torch.tensor(list(text.encode()), dtype=torch.uint8)
         length = torch.tensor(len(data))
-        dist.broadcast(length, 0)
-        data = data if self.first else torch.empty(int(length), dtype=torch.uint8)
-        dist.broadcast(data, 0)
+        dist.broadcast(length, by)
+        data = data if self.rank == by else torch.empty(int(length), dtype=torch.uint8)
+        dist.broadcast(data, by)
         return bytes(data.tolist()).decode()
+
+    def named(self, names: Sequence[str]) -> tuple[str, ...]:
+        """What any of the workers names, sorted; each once."""
+        told = [json.loads(self.said(json.dumps(names), rank)) for rank in range(self.count)]
+        return tuple(sorted({name for one in told for name in one}))
 
     def total(self, values: Tensor) -> Tensor:
         """The sum of a tensor on the CPU over all workers."""

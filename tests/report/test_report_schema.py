@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edgevit import record
-from edgevit.cli import measure  # noqa: F401  (it registers its commands)
+from edgevit.cli import bench  # noqa: F401  (it registers its commands)
 from edgevit.cli.app import app
 from edgevit.errors import DamagedFile
 from edgevit.report import files, schema

@@ -64,6 +64,16 @@ def test_resumed_run_is_bit_identical(tmp_path: Path) -> None:
     assert whole == cut
 
 
+@pytest.mark.slow
+def test_a_compiled_step_learns_the_same(tmp_path: Path) -> None:
+    """Whole batches by the compiled module, the last and smaller one of each epoch by the plain one."""
+    plain = dataclasses.replace(TINY, epochs=1, optimiser="sgd", lr=0.05, precision="float32", device="cpu")
+    for name, compiled in (("plain", False), ("compiled", True)):
+        fit(dataclasses.replace(plain, compile=compiled), tmp_path / name, resume=False)
+    weights = [safetensors.numpy.load_file(tmp_path / name / "last" / checkpoints.WEIGHTS) for name in ("plain", "compiled")]
+    assert max(float(np.abs(weights[0][name] - weights[1][name]).max()) for name in weights[0]) < 1e-5
+
+
 def _learned(row: dict[str, float]) -> dict[str, float]:
     """Without what the machine made of it."""
     return {name: row[name] for name in ("epoch", "loss", "val_loss", "val_top1")}

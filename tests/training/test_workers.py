@@ -5,16 +5,19 @@ Real ones, started by torchrun, that talk by gloo on this machine.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from PIL import Image
 
 from edgevit import checkpoint as checkpoints
 from edgevit.training import order, watch
@@ -77,6 +80,33 @@ def test_a_part_of_the_batch_each_gives_the_result_of_one(workers: int, parallel
     assert said.count("held-out, epoch 1 of 1") == 1  # the others are silent
     drawn = {"curves.png", "training.html", "watch.json"}
     assert set(os.listdir(tmp_path / "run")) - drawn == {"best", "last", "metrics.jsonl", "tensorboard"}
+
+
+def _archive(path: Path, *images: bytes) -> None:
+    """A shard of others' making: images of class 0 and 1 in turn."""
+    with tarfile.open(path, "w") as archive:
+        for nth, content in enumerate(images):
+            for ending, held in (("png", content), ("cls", str(nth % 2).encode())):
+                member = tarfile.TarInfo(f"{nth:04d}.{ending}")
+                member.size = len(held)
+                archive.addfile(member, io.BytesIO(held))
+
+
+@pytest.mark.slow
+def test_what_any_worker_cannot_read_is_named(tmp_path: Path) -> None:
+    """Each decodes its own shards alone, so the first knows nothing of what the others left out."""
+    image = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "PNG")
+    good, shards = image.getvalue(), tmp_path / "shards"
+    shards.mkdir()
+    for number in range(4):
+        _archive(shards / f"train-{number}.tar", *[good] * 6, b"no image", good)
+    _archive(shards / "val-0.tar", *[good] * 4)
+    shape = ("--model", "Pico/8", "--image-size", "8", "--batch", "8", "--augment", "none", *SEED)
+    out = tmp_path / "run"
+    _run(2, "train", "--data", shards, *shape, "--epochs", 1, "--on-bad-image", "skip", "--out", out)
+    assert checkpoints.find(out).name == "best"
+    assert checkpoints.read(out / "last").skipped == tuple(f"train-{number}.tar/0006.png" for number in range(4))
 
 
 @pytest.mark.slow
