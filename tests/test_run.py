@@ -18,6 +18,7 @@ from edgevit.cache import Cache
 from edgevit.errors import BadInput, DeviceFault
 from edgevit.pipeline import limits, measured, running
 from edgevit.pipeline.contents import Contents
+from edgevit.pipeline.how import How
 from edgevit.types import (
     Artifact,
     Bench,
@@ -326,6 +327,27 @@ def test_a_table_is_its_images_too(cache: Cache, tmp_path: Path) -> None:
 
 def test_images_of_the_hub_are_never_known(cache: Cache) -> None:
     assert Contents(cache).images("hf:user/name") == "" and Contents(cache).images("digits")
+
+
+def test_a_report_is_not_drawn_again_for_a_bench_that_took_no_time(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second run takes the first one's latencies, and so measures for no seconds: nothing in the report says how many."""
+    drawn = []
+
+    def report(made: list[Artifact], benches: list[Bench], out: Path, *_: object) -> None:
+        drawn.append([bench.seconds for bench in benches])
+        (out / "report.html").write_text("drawn")
+
+    monkeypatch.setattr(running, "report", report)
+    road, how = _road(Limits(), PI), How("edgevit run", cache, silent, pytest.fail)
+    for number, (ms, seconds) in enumerate([(10.0, 51.5), (10.0, 0.0), (11.0, 0.0)]):
+        into = tmp_path / str(number)
+        into.mkdir()
+        bench = Bench(DeviceFacts("ssh://pi"), PI.rules, (_latency(FP32, p50_ms=ms),), seconds=seconds)
+        again = running._report(road, (FP32,), [bench], (), into, how)
+        assert (into / "report.html").read_text() == "drawn" and len(again) == (number == 1)
+    assert drawn == [[51.5], [0.0]]
 
 
 # The whole road, without a device: in processes of its own, to the target `null`.
