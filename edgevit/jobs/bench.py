@@ -55,30 +55,24 @@ def bench(subjects: tuple[Subject, ...], device: str, rules: BenchRules, access:
     """All of them on the device. Raises BadInput, DeviceFault where it cannot be used at all."""
     started = time.monotonic()
     read = {str(subject.folder): artifacts.verify(artifacts.read(subject.folder)) for subject in subjects}
-    absent = {name: Latency(name, "none", device=device, reason=why) for name, a in read.items() if (why := _not_here(a, device))}
+    absent = {name: why for name, artifact in read.items() if (why := _not_here(artifact, device))}
     progress(f"connecting to {device}", 0, None)
     there = connect(device, access)
     try:
-        absent |= {
-            name: Latency(name, "none", device=device, reason=why)
-            for name, artifact in read.items()
-            if name not in absent and (why := _not_there(artifact, there))
-        }
-        models = [_model(name, artifact) for name, artifact in read.items() if name not in absent]
+        left = {name: artifact for name, artifact in read.items() if name not in absent}
+        absent |= {name: why for name, artifact in left.items() if (why := _not_there(artifact, there))}
+        models = [_model(name, artifact) for name, artifact in left.items() if name not in absent]
         runs = protocol.measure(there, models, rules, progress)
         asked = {str(subject.folder): subject for subject in subjects}
         found = [_finished(run, there, read[run.model.artifact], asked[run.model.artifact], rules, progress) for run in runs]
         unused = {model.artifact for model in models} - {latency.artifact for latency in found}
-        absent |= {name: Latency(name, "none", device=device, reason=_no_unit(rules)) for name in unused}
+        absent |= dict.fromkeys(unused, _no_unit(rules))
         facts = there.facts
     finally:
         there.close(access.keep)
-    every = tuple(one for name in read for one in [*(x for x in found if x.artifact == name), *_one(absent.get(name))])
+    found += [Latency(name, "none", device=facts.spec, reason=why) for name, why in absent.items()]
+    every = tuple(one for name in read for one in found if one.artifact == name)
     return Bench(facts, rules, every, time.monotonic() - started)
-
-
-def _one(latency: Latency | None) -> list[Latency]:
-    return [latency] if latency else []
 
 
 def _no_unit(rules: BenchRules) -> str:

@@ -66,7 +66,7 @@ def _measured(left: list[Artifact], device: RoadDevice, found: DeviceFacts | Non
 
 
 def _unmeasured(left: list[Artifact], device: RoadDevice, found: DeviceFacts) -> Bench:
-    nothing = [Latency(str(a.folder), "none", reason=found.reason, failed=True, device=device.name) for a in left]
+    nothing = [Latency(str(a.folder), "none", reason=found.reason, failed=True, device=found.spec) for a in left]
     return Bench(found, device.rules, tuple(nothing))
 
 

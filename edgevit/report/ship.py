@@ -41,8 +41,16 @@ def _answer(report: Report, place: Place) -> Answer:
     tied = _tied(able)
     chosen = min(tied, key=_preference)
     rest = [one for one in everything if one is not chosen and (one.measured or one.artifact.outcome is Outcome.PASS)]
-    others = (*(_why_not(one, chosen) for one in rest), *absent)
+    others = _together([*((one.name, _why_not(one, chosen)) for one in rest), *absent])
     return Answer(place.heading, True, _headline(chosen), tuple(_reasons(chosen, tied, able, place)), others)
+
+
+def _together(found: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Names and what is said of them, a sentence each; those of which the same is said share one."""
+    names: dict[str, dict[str, None]] = {}
+    for name, why in found:
+        names.setdefault(why, {})[name] = None
+    return tuple(f"{words.listed(those)}: {why}" for why, those in names.items())
 
 
 def _headline(chosen: Candidate) -> str:
@@ -53,17 +61,17 @@ def _headline(chosen: Candidate) -> str:
     return f"Ship {words.plain(chosen.artifact.name)} ({places.unit(chosen.latency)}): {', '.join(said)}"
 
 
-def _absent(report: Report, place: Place) -> tuple[str, ...]:
+def _absent(report: Report, place: Place) -> list[tuple[str, str]]:
     """Artifacts that passed, and of which nobody says why they were not measured there."""
     passed = (one for one in report.artifacts if one.outcome is Outcome.PASS and not places.of(place, one))
-    return tuple(f"{words.plain(one.name)}: {words.missing(NO_LATENCY)}" for one in passed)
+    return [(words.plain(one.name), words.missing(NO_LATENCY)) for one in passed]
 
 
-def _nothing(place: Place, everything: tuple[Candidate, ...], absent: tuple[str, ...]) -> Answer:
+def _nothing(place: Place, everything: tuple[Candidate, ...], absent: list[tuple[str, str]]) -> Answer:
     if place.fault:
         return Answer(place.heading, False, f"Nothing to ship: {words.missing(place.fault)}", (), ())
     why = "every artifact has something against it" if everything else "no artifact was measured here"
-    others = (*(f"{one.name}: {one.against}" for one in everything), *absent)
+    others = _together([*((one.name, one.against) for one in everything), *absent])
     return Answer(place.heading, False, f"Nothing to ship: {why}", (), others)
 
 
@@ -166,16 +174,17 @@ def _answered(one: Candidate, place: Place) -> str:
 
 
 def _why_not(one: Candidate, chosen: Candidate) -> str:
+    """What is said behind its name."""
     if one.against:
         time = f"; p50 {milliseconds(one)}" if one.measured else ""
-        return f"{one.name}: {one.against}{time}"
+        return f"{one.against}{time}"
     slower = _lower(chosen, one)
     if slower:
         times = (one.latency.p50_ms or 0.0) / (chosen.latency.p50_ms or math.nan)
-        return f"{one.name}: slower, p50 {milliseconds(one)}, {times:.2f} times as long"
+        return f"slower, p50 {milliseconds(one)}, {times:.2f} times as long"
     if slower is None and not (_bounded(one) and _bounded(chosen)):
-        return f"{one.name}: p50 {milliseconds(one)}; without intervals the two cannot be told apart, and its median is higher"
-    return f"{one.name}: cannot be told from it in time, p50 {milliseconds(one)}; {_second(one, chosen)}"
+        return f"p50 {milliseconds(one)}; without intervals the two cannot be told apart, and its median is higher"
+    return f"cannot be told from it in time, p50 {milliseconds(one)}; {_second(one, chosen)}"
 
 
 def _second(one: Candidate, chosen: Candidate) -> str:

@@ -99,6 +99,12 @@ def test_only_what_passed_is_shipped(report: Report, timed: Timed, outcome: Outc
     assert found.others == (f"executorch-int8: {outcome.value}, so it is",)
 
 
+def test_what_is_said_of_several_is_said_once(report: Report, timed: Timed) -> None:
+    gone = [Latency(name, "none", device="adb:R5CT", reason="no such file") for name in ("executorch-fp32", "litert-int8")]
+    found = only(report, timed("executorch-int8", 4.0), *gone)
+    assert "executorch-fp32 and litert-int8: not measured: no such file" in found.others
+
+
 def test_wrong_answers_on_the_device_are_not_shipped_there(report: Report, timed: Timed) -> None:
     wrong = CheckResult(Outcome.WRONG_ANSWERS, "9 of 100 differ", 0.5, 0.97, 0.5, 100, where="device")
     found = only(report, timed("executorch-int8", 4.0, answers=wrong), timed("executorch-fp32", 8.0))
