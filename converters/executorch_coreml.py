@@ -28,7 +28,7 @@ REWRITES = (*CONSTANTS, MERGED_BY_PRODUCTS, SPELT_OUT_GELU, SLICED_ANSWERS)
 
 def convert(order: Order, into: Path, progress: Progress) -> Exported:
     progress("re-authoring", 0, 3)
-    authored, rewrites = rewritten(order.model, REWRITES, order.images)
+    authored, rewrites = rewritten(order.model, order.rewrites(REWRITES), order.images)
     specification = CoreMLBackend.generate_compile_specs(
         minimum_deployment_target=ct.target.iOS18 if order.recipe.quantizes else ct.target.iOS17,
         compute_precision=ct.precision.FLOAT32 if order.recipe.name == "fp32" else ct.precision.FLOAT16,

@@ -20,7 +20,7 @@ class Order:
     It computes one image to logits (1, classes), the image as a float32 tensor that was normalised; or, where `input` says so,
     uint8 RGB pixels to probabilities, and what `preprocess` says of them is computed inside. `labels` are the classes. Real
     `images` (n, 3, H, W), normalised, prove the rewrites; `seen`, which were calibrated on, give ranges to whoever needs more.
-    `islands` are kept in float32 where all else is in float16.
+    `islands` are kept in float32 where all else is in float16. The rewrite called `without` is left out, to see what it gives.
     """
 
     model: ViT
@@ -31,6 +31,7 @@ class Order:
     input: Input = Input.TENSOR
     seen: Tensor | None = None
     islands: tuple[Island, ...] = ()
+    without: str = ""
 
     @property
     def pixels(self) -> bool:
@@ -41,6 +42,7 @@ class Order:
 
         The model then takes what the back end makes of a pixel: scale * pixel + bias.
         """
+        wanted = tuple(rewrite for rewrite in wanted if rewrite.name != self.without)
         return (folded(self.preprocess, scale, bias), *wanted) if self.pixels else wanted
 
     def answering(self, model: nn.Module) -> nn.Module:

@@ -19,7 +19,7 @@ ORDER = (
     "shards", "import", "train", "pretrain", "curves", "eval", "explain", "quantize", "export", "inspect", "check", "runtimes",
     "verify",
     "parity", "bisect", "bundle", "devices", "bench",
-    "profile", "report", "predict", "export-weights", "models", "targets", "recipes", "doctor", "cache",
+    "profile", "gains", "report", "predict", "export-weights", "models", "targets", "recipes", "doctor", "cache",
 )  # fmt: skip
 """The commands as --help lists them: the way through the house, then what there is to look up."""
 

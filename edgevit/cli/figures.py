@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevit.types import Analysis, Artifact, EvalResult, Outcome, Paired, Profile, Target, Verified
+from edgevit.types import Analysis, Artifact, Delegation, EvalResult, Gain, Gains, Outcome, Paired, Profile, Target, Verified
 
 ARTIFACT_COLUMNS = ("artifact", "outcome", "MB", "top-1", "diff", "same", "error", "outside", "run on")
 
@@ -94,7 +94,8 @@ def rewrite_rows(artifact: Artifact) -> list[list[str]]:
 def rewrite_notes(artifacts: Sequence[Artifact]) -> list[str]:
     """Why each rewrite is the same function, once for all artifacts; and those that are not."""
     found = {rewrite.name: rewrite for artifact in artifacts for rewrite in artifact.rewrites}
-    return [f"{name}: {'' if r.exact else 'NOT the same function: '}{r.why}" for name, r in found.items()]
+    notes = [f"{name}: {'' if r.exact else 'NOT the same function: '}{r.why}" for name, r in found.items()]
+    return notes + ["edgevit gains ARTIFACT measures what each of them gives on this machine"] * bool(notes)
 
 
 ISLAND_COLUMNS = ("kept in float32", "operator", "of", "largest value")
@@ -119,6 +120,40 @@ def profile_rows(found: Profile) -> list[list[str]]:
 def profile_notes(found: Profile) -> list[str]:
     notes = [f"median of {found.runs} runs, whole: {found.whole:.3f} ms"]
     return notes + ["operators within the delegate were not traced: each of its calls is one"] * (not found.traced)
+
+
+GAIN_COLUMNS = ("left out", "time", "interval", "the delegate then takes")
+
+
+def gain_rows(found: Gains) -> list[list[str]]:
+    """The dearest to leave out first, those that could not be measured last."""
+    order = sorted(found.gains, key=lambda one: -(one.ratio or 0.0))
+    return [[one.rewrite, *_times(one), "not measured" if one.reason else _taken(one.delegation)] for one in order]
+
+
+def _times(one: Gain) -> tuple[str, str]:
+    if one.ratio is None:
+        return "", ""
+    return f"{one.ratio:.3f}", "none" if one.low is None or one.high is None else f"{one.low:.3f} to {one.high:.3f}"
+
+
+def _taken(found: Delegation) -> str:
+    if found.subgraphs is None:
+        return found.reason
+    parts = f"{found.subgraphs} subgraph{'' if found.subgraphs == 1 else 's'}"
+    return parts if found.outside is None else f"{parts}, {found.outside} outside"
+
+
+def gain_notes(found: Gains) -> list[str]:
+    if found.p50_ms is None:
+        return [f"{found.artifact} could not be measured: {found.reason or 'it told no times'}"]
+    threads = "threads as the runtime chose" if found.threads is None else f"{found.threads} threads"
+    notes = [f"with all: {found.p50_ms:.3g} ms, {_taken(found.delegation)}; {found.launches} launches of each in turn, {threads}"]
+    notes += [f"{one.rewrite}: {one.reason}" for one in found.gains if one.reason]
+    unsure = [one.rewrite for one in found.gains if one.low is not None and one.high is not None and one.low <= 1 <= one.high]
+    if unsure:
+        notes.append(f"cannot be told from no gain here: {', '.join(unsure)}")
+    return [*notes, f"on {found.machine}: the host's times, and no phone's"]
 
 
 DAMAGE_COLUMNS = ("layer", "KL", "flips", "kB", "raised: KL", "flips", "kB")

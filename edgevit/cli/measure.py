@@ -10,7 +10,7 @@ import typer
 from edgevit.cli import console, figures
 from edgevit.cli.app import command
 from edgevit.cli.options import Data, Json, Runtimes, Split
-from edgevit.types import Artifact
+from edgevit.types import Artifact, BenchRules
 
 
 def show_runtimes(found: list[Artifact]) -> None:
@@ -65,3 +65,28 @@ def profile(
     console.table("Time by operator", figures.PROFILE_COLUMNS, figures.profile_rows(found))
     for line in figures.profile_notes(found):
         console.note(line)
+
+
+@command
+def gains(
+    artifact: Annotated[Path, typer.Argument(help="An artifact that this machine can run.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="Where the checkpoint is now, if it was moved.")] = None,
+    launches: Annotated[int, typer.Option("--launches", min=6, help="Processes of each file; 6 give an interval.")] = 10,
+    runs: Annotated[int, typer.Option("--runs", min=50, help="Timed calls of each, over all launches.")] = 100,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")] = None,
+    json: Json = False,
+) -> None:
+    """What each rewrite gives here: the artifact converted again without it, and launched in turn with the one that has all."""
+    from edgevit import pipeline
+
+    rules = BenchRules(max(runs, launches), launches=launches, most_launches=launches, threads=threads, images=0)
+    with console.progress() as progress:
+        found = pipeline.gains(artifact, checkpoint, rules, progress)
+    if json:
+        console.json(found)
+    else:
+        console.table(f"{found.artifact} without each of its rewrites", figures.GAIN_COLUMNS, figures.gain_rows(found))
+        for line in figures.gain_notes(found):
+            console.note(line)
+    if found.p50_ms is None:
+        raise typer.Exit(1)

@@ -7,6 +7,7 @@ from edgevit.pipeline.calibrating import choose as choose_calibration
 from edgevit.pipeline.differing import diff
 from edgevit.pipeline.drawing import course, curves
 from edgevit.pipeline.export import export, too_little
+from edgevit.pipeline.gaining import gains
 from edgevit.pipeline.how import How
 from edgevit.pipeline.inspecting import inspect
 from edgevit.pipeline.look import draw_evaluation, explain, refuse_evaluated, refuse_reported
@@ -82,6 +83,7 @@ __all__ = [
     "explain",
     "export",
     "export_weights",
+    "gains",
     "goes_on",
     "import_weights",
     "inspect",

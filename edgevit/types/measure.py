@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from edgevit.types.accuracy import Paired
-from edgevit.types.deploy import Outcome
+from edgevit.types.deploy import Delegation, Outcome
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,6 +181,37 @@ class Profile:
     runs: int
     operators: tuple[OperatorTime, ...]
     traced: bool
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a rewrite gives: the time of a file without it, as a multiple of that of the file with all.
+
+    `ratio` is the median over rounds in which each was launched once, `low` and `high` its 95 % interval. `delegation` is that
+    of the file without it. One that could not be made or measured says why in `reason`.
+    """
+
+    rewrite: str
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    delegation: Delegation = field(default_factory=Delegation)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Gains:
+    """What each rewrite of an artifact gives on a machine; `p50_ms` is the artifact's own median there, in milliseconds."""
+
+    artifact: str
+    p50_ms: float | None
+    delegation: Delegation
+    gains: tuple[Gain, ...]
+    threads: int | None
+    launches: int
+    machine: str
+    reason: str = ""
+    """Why the artifact itself could not be measured."""
 
 
 @dataclass(frozen=True)
