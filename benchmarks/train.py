@@ -2,9 +2,10 @@
 
     python benchmarks/train.py --model Ti/16 --batch 32 [--device cpu] [--precision float32] [--steps 10] [--json FILE]
 
-All in one process, in turn, on the same synthetic images: block after block of steps, each loop in each round. What is printed is
-images in a second, as the median of the rounds with the lowest and highest, and the ratio of the medians to edgevit's; the share
-of the matrix-multiply rate that was measured on the device; and the most memory that each loop holds, in a process of its own.
+All in one process, in turn, on the same synthetic images: block after block of steps, each loop once in each round, in an order
+that is drawn anew. What is printed is images in a second, as the median of the rounds with the lowest and highest; edgevit's
+beside each other loop's as the median of the ratios within a round, with its 95 % interval, since a machine drifts by more; the
+share of the matrix-multiply rate that was measured on the device; and the most memory that each loop holds, in a process of its own.
 The precision is what edgevit would choose, unless it is given. timm is left out where it is not installed, and the table says so.
 Run nothing else meanwhile.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -30,6 +32,7 @@ import torch
 from torch.nn import functional as F
 
 from edgevit.data.drawing import draws
+from edgevit.ranking import interval
 from edgevit.stage import peak_bytes
 from edgevit.training import optimiser, speed, watch
 from edgevit.training.engine import Engine
@@ -147,8 +150,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         block(step, options, 2)  # compiling, and the first steps, which allocate
     found: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(options.rounds):
-        order = list(loops) if number % 2 else list(loops)[::-1]
-        for name in order:
+        for name in random.Random(number).sample(list(loops), len(loops)):
             found[name].append(block(loops[name], options, options.steps))
     rate = speed.matrix_rate(options.device, getattr(torch, options.precision))
     flops = speed.flops(config(options.model, (options.size, options.size), CLASSES))
@@ -176,20 +178,26 @@ def alone(options: argparse.Namespace) -> None:
 
 def table(found: dict[str, Any], options: argparse.Namespace) -> None:
     speeds = found["images_per_second"]
-    own = statistics.median(speeds["edgevit"])
     print(f"{options.model} at {options.size} px, batch {options.batch}, {options.precision}, {options.device}; {machine()}")
     print(f"matrix products: {found['matrix_rate'] / 1e9:.0f} Gflop/s; one image in a step: {found['flops'] / 1e9:.2f} Gflop\n")
-    print("| loop | images/s, median (lowest to highest) | edgevit's, as a ratio | of the matrix rate | peak GB |")
+    print(
+        "| loop | images/s, median (lowest to highest) | edgevit's, as a ratio (95 % interval) | of the matrix rate | peak GB |"
+    )
     print("|---|---|---|---|---|")
     for name, values in speeds.items():
         middle = statistics.median(values)
         share = middle * found["flops"] / found["matrix_rate"]
-        print(
-            f"| {name} | {middle:.1f} ({min(values):.1f} to {max(values):.1f}) | {own / middle:.3f} | {100 * share:.0f} % | "
-            f"{found['memory'][name]:.2f} |"
-        )
+        told = f"{middle:.1f} ({min(values):.1f} to {max(values):.1f}) | {ratio(speeds['edgevit'], values)}"
+        print(f"| {name} | {told} | {100 * share:.0f} % | {found['memory'][name]:.2f} |")
     for name in found["absent"]:
         print(f"| {name} | not measured: not installed | | | |")
+
+
+def ratio(own: list[float], others: list[float]) -> str:
+    """Of the same round: the median over the rounds, and the interval that holds it in 95 of 100 cases."""
+    found = [mine / its for mine, its in zip(own, others, strict=True)]
+    ends = interval(found)
+    return f"{statistics.median(found):.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends and own is not others else "")
 
 
 def whole_way(options: argparse.Namespace) -> None:
