@@ -5,7 +5,7 @@
 All in one process, in turn, on the same synthetic images: block after block of steps, each loop once in each round, in an order
 that is drawn anew. What is printed is images in a second, as the median of the rounds with the lowest and highest; edgevit's
 beside each other loop's as the median of the ratios within a round, with its 95 % interval, since a machine drifts by more; the
-share of the matrix-multiply rate that was measured on the device; and the most memory that each loop holds, in a process of its own.
+share of the matrix-multiply rate that was measured on the device; and the most memory that each loop holds, alone in a process.
 The precision is what edgevit would choose, unless it is given. timm is left out where it is not installed, and the table says so.
 Run nothing else meanwhile.
 

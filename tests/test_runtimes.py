@@ -14,7 +14,9 @@ import targets
 from edgevit import artifact as artifacts
 from edgevit import folder, pipeline, stage
 from edgevit.errors import UnknownName
-from edgevit.types import Artifact, Outcome, Ran
+from edgevit.jobs import runtimes
+from edgevit.types import Artifact, Outcome, Ran, silent
+from edgevit.vit.config import config
 from tests.conftest import RunCli
 
 RUNTIMES = {runtime.name: runtime for runtime in targets.runtimes("tflite")}
@@ -47,6 +49,18 @@ def test_the_form_for_old_runtimes_is_right_in_all(made: Path) -> None:
     assert artifact.outcome is Outcome.PASS and artifact.same_integers
     found = by_name(artifact)
     assert all(found[name].right and found[name].required for name in targets.get("tflite-legacy").wanted)
+
+
+@pytest.mark.parametrize(("variant", "images"), [("Ti/16", 64), ("S/16", 17), ("B/16", 5), ("L/16", 4), ("H/14", 4)])
+def test_a_large_model_answers_fewer_images_in_slow_runtimes(variant: str, images: int) -> None:
+    assert runtimes.affordable(config(variant, (224, 224), 1000)) == images
+
+
+def test_how_many_were_answered_is_told(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "affordable", lambda config: 5)
+    artifact = artifacts.read(made / "tflite-int8")
+    ran = runtimes.golden(artifact, RUNTIMES["litert-plain"], artifact.folder, tmp_path, silent)
+    assert ran.images == 5 and ran.right
 
 
 def test_garbage_of_an_old_runtime_is_caught(made: Path, tmp_path: Path) -> None:

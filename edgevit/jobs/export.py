@@ -91,7 +91,7 @@ def identity(checkpoint: Path, data: DataChoice, progress: Progress) -> str:
 
 
 HALF = 16
-PROVING = 4
+PROVING = 2
 """Golden images on which the rewrites of a conversion are proven."""
 
 
