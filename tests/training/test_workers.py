@@ -135,7 +135,7 @@ def test_a_worker_that_dies_is_started_again(workers: int, tmp_path: Path) -> No
     os.kill(victim, signal.SIGKILL)
     said, errors = started.communicate(timeout=300)
     assert started.returncode == 0, errors
-    assert _difference(whole, cut) < 1e-6 and said.count("held-out") == 1
+    assert _difference(whole, cut) < 1e-6 and said.count("held-out, epoch ") == 1
     assert [row["epoch"] for row in watch.read(cut / watch.LINES)] == [1, 2, 3]
 
 
