@@ -11,6 +11,7 @@ import numpy as np
 
 from edgevit.errors import DamagedFile, NoRuntime
 from edgevit.types import OperatorTime, Profile
+from targets.etdump_blocks import by_block
 
 RUN, DELEGATE = "Method::execute", "DELEGATE_CALL"
 AROUND = (RUN, DELEGATE, "OPERATOR_CALL", "Method::init", "Program::load_method")
@@ -36,8 +37,8 @@ def record(program: Path, image: np.ndarray, runs: int, into: Path) -> None:
         raise NoRuntime(UNTRACED, ELSEWHERE)
 
 
-def read(file: Path) -> Profile:
-    """Raises DamagedFile where it is no ETDump, or holds no run."""
+def read(file: Path, depth: int) -> Profile:
+    """Of a model that is `depth` blocks deep. Raises DamagedFile where it is no ETDump, or holds no run."""
     from executorch.devtools import Inspector
 
     try:
@@ -52,13 +53,14 @@ def read(file: Path) -> Profile:
     (whole,) = (event for event in inside if event.name == RUN)
     traced = any(event.is_delegated_op for event in inside)
     around = tuple(name for name in AROUND if traced or name != DELEGATE)
+    computed = [event for event in inside if event.name not in around]
     times: dict[tuple[str, bool], list[float]] = defaultdict(list)
-    for event in inside:
-        if event.name not in around:
-            times[_kind(event.name), bool(event.is_delegated_op) or event.name == DELEGATE].append(float(event.perf_data.p50))
+    for event in computed:
+        times[_kind(event.name), bool(event.is_delegated_op) or event.name == DELEGATE].append(float(event.perf_data.p50))
     operators = [OperatorTime(name, len(each), sum(each), delegated) for (name, delegated), each in times.items()]
     operators.sort(key=lambda operator: -operator.milliseconds)
-    return Profile(float(whole.perf_data.p50), len(whole.perf_data.raw), tuple(operators), traced)
+    parts = by_block([(_kind(event.name), float(event.perf_data.p50)) for event in computed], depth)
+    return Profile(float(whole.perf_data.p50), len(whole.perf_data.raw), tuple(operators), traced, parts)
 
 
 def _kind(name: str) -> str:

@@ -117,6 +117,13 @@ def profile_rows(found: Profile) -> list[list[str]]:
     return [[name, count, f"{ms:.3f}", f"{100 * ms / found.whole:.1f}", by] for name, count, ms, by in rows]
 
 
+BLOCK_COLUMNS = ("block", "operators", "ms", "share")
+
+
+def block_rows(found: Profile) -> list[list[str]]:
+    return [[b.name, str(b.count), f"{b.milliseconds:.3f}", f"{100 * b.milliseconds / found.whole:.1f}"] for b in found.blocks]
+
+
 def profile_notes(found: Profile) -> list[str]:
     notes = [f"median of {found.runs} runs, whole: {found.whole:.3f} ms"]
     return notes + ["operators within the delegate were not traced: each of its calls is one"] * (not found.traced)

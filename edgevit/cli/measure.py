@@ -63,6 +63,8 @@ def profile(
         console.json(found)
         return
     console.table("Time by operator", figures.PROFILE_COLUMNS, figures.profile_rows(found))
+    if rows := figures.block_rows(found):
+        console.table("Time by block", figures.BLOCK_COLUMNS, rows)
     for line in figures.profile_notes(found):
         console.note(line)
 

@@ -13,13 +13,13 @@ def profile(folder: Path, etdump: Path | None, runs: int, progress: Progress) ->
     """Where the time of an ExecuTorch program goes: of `runs` runs here, or as the file `etdump` of a device says."""
     from targets import etdump as dumps
 
-    if etdump:
-        progress("reading the ETDump", 0, None)
-        return dumps.read(etdump)
     artifact = artifacts.verify(artifacts.read(folder))
     assert artifact.config
+    if etdump:
+        progress("reading the ETDump", 0, None)
+        return dumps.read(etdump, artifact.config.depth)
     image = artifacts.read_golden(folder, artifact.config).images[:1]
     progress("running", 0, None)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         dumps.record(artifacts.model_file(artifact), image, runs, Path(scratch) / "run.etdp")
-        return dumps.read(Path(scratch) / "run.etdp")
+        return dumps.read(Path(scratch) / "run.etdp", artifact.config.depth)

@@ -10,6 +10,7 @@ from edgevit.types import Artifact, OperatorTime, Profile, Report
 MOST = 12
 """Rows of one profile; the rest is summed up."""
 HEAD = ("Operator (how many)", "Time (share)", "By")
+BLOCKS = ("Block (operators)", "Time (share)")
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Cost:
     taken: str
     said: str
     rows: tuple[tuple[str, ...], ...] = ()
+    blocks: tuple[tuple[str, ...], ...] = ()
+    """The same time by Transformer block, in their order, where the trace tells them apart."""
 
 
 def build(report: Report) -> tuple[Cost, ...]:
@@ -31,7 +34,7 @@ def _cost(artifact: Artifact, profile: Profile | None) -> Cost:
     name, taken = words.plain(artifact.name), ", ".join(line.text for line in table.delegation(artifact))
     if profile is None:
         return Cost(name, taken, words.missing(why_not(artifact)))
-    return Cost(name, taken, _said(profile), _rows(profile))
+    return Cost(name, taken, _said(profile), _rows(profile), _blocks(profile))
 
 
 def why_not(artifact: Artifact) -> str:
@@ -58,6 +61,10 @@ def _rows(profile: Profile) -> tuple[tuple[str, ...], ...]:
         rows.append((f"{len(rest)} other kinds ({count:,})", _time(milliseconds, profile), "both"))
     left = max(0.0, profile.whole - sum(operator.milliseconds for operator in profile.operators))
     return (*rows, ("in no operator", _time(left, profile), "neither"))
+
+
+def _blocks(profile: Profile) -> tuple[tuple[str, ...], ...]:
+    return tuple((f"{words.plain(b.name)} ({b.count:,})", _time(b.milliseconds, profile)) for b in profile.blocks)
 
 
 def _row(operator: OperatorTime, profile: Profile) -> tuple[str, ...]:

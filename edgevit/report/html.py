@@ -29,6 +29,7 @@ def render(page: Page, report: Report) -> str:
         no_sustained=absent.no_sustained(report),
         measured_head=measured.HEAD,
         delegation_head=delegation.HEAD,
+        blocks_head=delegation.BLOCKS,
     )
 
 

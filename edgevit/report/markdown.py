@@ -87,6 +87,8 @@ def _delegation(found: tuple[Cost, ...]) -> Iterator[str]:
         yield from (f"- **{escape(one.artifact)}**: {escape(one.taken)}. Time by operator: {escape(one.said)}.", "")
         if one.rows:
             yield from table(delegation.HEAD, [tuple(map(escape, row)) for row in one.rows])
+        if one.blocks:
+            yield from table(delegation.BLOCKS, [tuple(map(escape, row)) for row in one.blocks])
 
 
 def _absent(found: tuple[Absent, ...]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from edgevit.types.diff import Change, Diff, Replaced, Verdict
 from edgevit.types.look import Attended, Distances, Drawn, Filters, Gallery, Inside, Picture, Positions, Table
 from edgevit.types.measure import (
     Bin,
+    BlockTime,
     Calibration,
     CheckResult,
     ClassScore,
@@ -76,6 +77,7 @@ __all__ = [
     "Benches",
     "Bin",
     "Bisected",
+    "BlockTime",
     "Budget",
     "Budgets",
     "Bundled",

@@ -171,16 +171,27 @@ class OperatorTime:
 
 
 @dataclass(frozen=True)
+class BlockTime:
+    """The operators of one part of a Transformer in their order: how many, and the sum of their medians in milliseconds."""
+
+    name: str
+    count: int
+    milliseconds: float
+
+
+@dataclass(frozen=True)
 class Profile:
     """A run of a program by operator, longest first: the median of the `whole` in milliseconds, over `runs` runs.
 
-    `traced` says whether the operators within a delegate are told apart; else each of its calls is one.
+    `traced` says whether the operators within a delegate are told apart; else each of its calls is one. `blocks` are the same
+    operators by Transformer block, none where the order of their kinds does not tell the blocks apart.
     """
 
     whole: float
     runs: int
     operators: tuple[OperatorTime, ...]
     traced: bool
+    blocks: tuple[BlockTime, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from edgevit.report import absent, delegation, html, markdown, measured, page, places, repeat
-from edgevit.types import Conditions, DeviceFacts, Latency, OperatorTime, Profile, Report, Unit
+from edgevit.types import BlockTime, Conditions, DeviceFacts, Latency, OperatorTime, Profile, Report, Unit
 
 Timed = Callable[..., Latency]
 
@@ -109,6 +109,19 @@ def test_a_kept_profile_gives_the_cost_of_what_is_outside(benched: Report) -> No
     )
     assert found["executorch-fp32"].said == "not measured: edgevit profile ARTIFACT --keep"
     assert found["litert-int8"].said.startswith("not measured: litert tells no times by operator")
+
+
+def test_the_cost_of_each_block_stands_below_that_of_the_operators(benched: Report) -> None:
+    parts = (BlockTime("before the blocks", 7, 0.5), BlockTime("block 0", 42, 3.0), BlockTime("block 1 <b>and</b>", 55, 4.5))
+    kept = replace(benched.profiles["executorch-int8"], blocks=parts)
+    changed = replace(benched, profiles={"executorch-int8": kept})
+    built = page.build(changed)
+    (cost,) = [one for one in built.delegation if one.blocks]
+    assert cost.blocks[1] == ("block 0 (42)", "3.00 ms (33.3 %)")
+    text = html.render(built, changed)
+    assert "Time by block of executorch-int8" in text and "<b>and</b>" not in text
+    assert "| block 0 (42) | 3.00 ms (33.3 %) |" in markdown.render(built)
+    assert "Time by block" not in html.render(page.build(benched), benched)
 
 
 def test_a_long_profile_is_summed_up(benched: Report) -> None:

@@ -54,7 +54,7 @@ def written(file: Path, runs: list[list[tuple[str, float, bool]]], whole: str = 
 def test_operators_of_one_kind_are_added_up(tmp_path: Path) -> None:
     run = [("Softmax (NC, F32) #1", 1.0, True), ("Fully Connected #1", 3.0, True), ("Softmax (NC, F32) #2", 2.5, True)]
     run += [CALL, ("native_call_add.out", 0.5, False)]
-    found = etdump.read(written(tmp_path / "run.etdp", [run] * 3))
+    found = etdump.read(written(tmp_path / "run.etdp", [run] * 3), 12)
     assert found.traced and found.runs == 3 and found.whole == pytest.approx(11)
     assert found.operators == (
         OperatorTime("Softmax (NC, F32)", 2, pytest.approx(3.5), True),
@@ -64,21 +64,47 @@ def test_operators_of_one_kind_are_added_up(tmp_path: Path) -> None:
 
 
 def test_a_delegate_that_was_not_traced_is_one_operator(tmp_path: Path) -> None:
-    found = etdump.read(written(tmp_path / "run.etdp", [[CALL]]))
+    found = etdump.read(written(tmp_path / "run.etdp", [[CALL]]), 12)
     assert not found.traced
     assert found.operators == (OperatorTime("DELEGATE_CALL", 1, pytest.approx(8.0), True),)
 
 
+EMBED, ANSWER = ["Convolution", "Add"], ["Multiply", "Fully Connected"]
+BLOCK = ["Multiply", "Fully Connected", "Softmax", "Fully Connected", "Add", "Fully Connected", "GELU", "Add"]
+LAST = ["Multiply", "Fully Connected", "Softmax", "Slice", "Add", "GELU", "Add"]
+
+
+def _trace(depth: int) -> list[tuple[str, float, bool]]:
+    kinds = [*EMBED, *BLOCK * (depth - 1), *LAST, *ANSWER]
+    return [(f"{kind} #{number}", 1.0 if kind != "Softmax" else 3.0, True) for number, kind in enumerate(kinds)]
+
+
+@pytest.mark.parametrize("depth", [3, 4, 12])
+def test_blocks_are_told_by_the_row_that_repeats(depth: int, tmp_path: Path) -> None:
+    """The earliest row that repeats begins with the addition of the positions: it is like the one that ends each block."""
+    found = etdump.read(written(tmp_path / "run.etdp", [_trace(depth)] * 2), depth)
+    names = ["before the blocks", *(f"block {number}" for number in range(depth - 1)), f"block {depth - 1} and the answer"]
+    assert [block.name for block in found.blocks] == names
+    assert [block.count for block in found.blocks] == [1, *[len(BLOCK)] * (depth - 1), 1 + len(LAST) + len(ANSWER)]
+    assert [block.milliseconds for block in found.blocks[1:-1]] == [pytest.approx(10.0)] * (depth - 1)
+    assert sum(block.milliseconds for block in found.blocks) == pytest.approx(sum(one.milliseconds for one in found.operators))
+
+
+@pytest.mark.parametrize(("operators", "depth"), [(_trace(5), 9), (_trace(2), 2), ([CALL], 12)])
+def test_blocks_that_cannot_be_told_apart_are_none(operators: list[tuple[str, float, bool]], depth: int, tmp_path: Path) -> None:
+    assert etdump.read(written(tmp_path / "run.etdp", [operators]), depth).blocks == ()
+
+
 def test_a_file_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DamagedFile, match="no run is recorded"):
-        etdump.read(written(tmp_path / "run.etdp", [[("Softmax", 1.0, True)]], whole="Program::load_method"))
+        etdump.read(written(tmp_path / "run.etdp", [[("Softmax", 1.0, True)]], whole="Program::load_method"), 12)
 
 
 @pytest.mark.parametrize("data", [b"", b"no flatbuffer", b"\0" * 64, b"\x20\0\0\0ED00" + b"\xff" * 200])
 def test_what_is_no_dump_is_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "run.etdp").write_bytes(data)
     with pytest.raises(DamagedFile, match=r"no ETDump|no run"):
-        etdump.read(tmp_path / "run.etdp")
+        etdump.read(tmp_path / "run.etdp", 12)
 
 
 def test_a_runtime_that_traces_nothing_says_so(tmp_path: Path) -> None:
@@ -93,7 +119,7 @@ def test_a_runtime_that_traces_nothing_says_so(tmp_path: Path) -> None:
     except NoRuntime as error:
         assert "event tracer" in error.message and "--etdump" in error.hint
     else:
-        assert etdump.read(tmp_path / "run.etdp").operators
+        assert etdump.read(tmp_path / "run.etdp", 12).operators
 
 
 @pytest.mark.slow
