@@ -27,6 +27,7 @@ from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Island, O
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from converters.order import Order
     from edgevit.vit.model import ViT
 
 GOLDEN_IMAGES = 16
@@ -93,6 +94,8 @@ def identity(checkpoint: Path, data: DataChoice, progress: Progress) -> str:
 HALF = 16
 PROVING = 2
 """Golden images on which the rewrites of a conversion are proven."""
+CONVERSIONS = 3
+"""How often a model is converted again, at the most, for what float16 does not hold."""
 
 
 def convert(
@@ -121,13 +124,32 @@ def convert(
     looked_at = golden if seen is None else np.concatenate([golden, seen[:GOLDEN_IMAGES].numpy()])
     if order.pixels:
         looked_at = denormalise(looked_at, record.preprocess)
-    progress("looking for values that are too large", 0, None)
-    if islands := targets.too_large(artifact.target, into / made.file, looked_at):
-        shutil.rmtree(into / made.file)
-        made = converters.convert(place.converter, dataclasses.replace(order, islands=islands), into, progress)
-        _require_small(targets.too_large(artifact.target, into / made.file, looked_at))
+    made = fitting(made, artifact.target, order, looked_at, into, progress)
     counted = targets.delegation(artifact.target, into / made.file)
     return dataclasses.replace(made, delegation=counted) if counted else made
+
+
+def fitting(made: Exported, target: str, order: Order, looked_at: np.ndarray, into: Path, progress: Progress) -> Exported:
+    """What is `made` in `into`, or the same once more with the operators in float32 whose values float16 does not hold.
+
+    A converter knows operators by names that it gives anew each time; where one of them was missed, what was left is added, and
+    it is converted again. Raises EdgevitError where that does not end.
+    """
+    import converters
+    import targets
+
+    islands: dict[str, Island] = {}
+    for _ in range(CONVERSIONS):
+        progress("looking for values that are too large", 0, None)
+        found = targets.too_large(target, into / made.file, looked_at)
+        if not found:
+            return made
+        islands |= {island.name: island for island in found}
+        shutil.rmtree(into / made.file)
+        kept = dataclasses.replace(order, islands=tuple(islands.values()))
+        made = converters.convert(targets.get(target).converter, kept, into, progress)
+    _require_small(targets.too_large(target, into / made.file, looked_at))
+    return made
 
 
 def _require_small(left: tuple[Island, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from edgevit.types import Exported, Island, Preprocess, silent
+from edgevit.errors import EdgevitError
+from edgevit.jobs import export
+from edgevit.types import Delegation, Exported, Island, Preprocess, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
 
@@ -56,16 +59,19 @@ def make(vit: ViT, tmp_path_factory: pytest.TempPathFactory) -> Make:
 
     @cache
     def made(target: str, recipe: str, islands: tuple[Island, ...] = ()) -> tuple[Path, Exported]:
-        quantized, into = ViT(SHAPE).eval().requires_grad_(False), tmp_path_factory.mktemp(target)
-        quantized.load_state_dict(vit.state_dict())
-        quantizing.apply(quantized, quantize.get(recipe), False)
-        place = targets.get(target)
-        exported = converters.convert(
-            place.converter, Order(quantized, quantize.get(recipe), IMAGES, PLAIN, islands=islands), into, silent
-        )
+        into = tmp_path_factory.mktemp(target)
+        ordered = dataclasses.replace(order(vit, recipe), islands=islands)
+        exported = converters.convert(targets.get(target).converter, ordered, into, silent)
         return into / exported.file, exported
 
     return made
+
+
+def order(vit: ViT, recipe: str) -> Order:
+    quantized = ViT(SHAPE).eval().requires_grad_(False)
+    quantized.load_state_dict(vit.state_dict())
+    quantizing.apply(quantized, quantize.get(recipe), False)
+    return Order(quantized, quantize.get(recipe), IMAGES, PLAIN)
 
 
 def error(vit: ViT, answered: np.ndarray) -> float:
@@ -95,18 +101,41 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("target", "recipe"), PAIRS)
-def test_islands_hold_what_float16_does_not(target: str, recipe: str, vit: ViT, make: Make) -> None:
-    plain, _ = make(target, recipe)
+def test_islands_hold_what_float16_does_not(target: str, recipe: str, vit: ViT, make: Make, tmp_path: Path) -> None:
+    plain, made = make(target, recipe)
     islands = targets.too_large(target, plain, IMAGES.numpy())
     assert len(islands) == 3 and all("blocks.1.mlp" in island.place for island in islands), islands
     assert all(island.largest > magnitudes.LIMIT for island in islands)
-    file, exported = make(target, recipe, islands)
-    assert exported.islands == islands
-    left = targets.too_large(target, file, IMAGES.numpy())
-    assert left == (), [dataclasses.astuple(island) for island in (*islands, *left)]
+    shutil.copytree(plain, tmp_path / plain.name)
+    exported = export.fitting(made, target, order(vit, recipe), IMAGES.numpy(), tmp_path, silent)
+    file = tmp_path / exported.file
+    assert set(islands) <= set(exported.islands) and targets.too_large(target, file, IMAGES.numpy()) == ()
     runner = targets.load(target, file)
     assert error(vit, runner(IMAGES.numpy())) < (0.02 if recipe == "fp16" else 0.1)
     assert targets.faults(runner) == ""
+
+
+@pytest.mark.parametrize("missed", [0, 1, 2, 3])
+def test_what_a_conversion_missed_is_kept_by_the_next(missed: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Names are given anew by each conversion: what is left is added to what was known, and three times is enough."""
+    left = [(Island(f"linear_{number}", "linear", "fc1", 1e5),) for number in range(missed + 1)]
+    asked: list[list[str]] = []
+
+    def convert(converter: str, ordered: Order, into: Path, progress: object) -> Exported:
+        asked.append([island.name for island in ordered.islands])
+        (into / "model").mkdir()
+        return Exported("model", Delegation(), (), ordered.islands)
+
+    monkeypatch.setattr(converters, "convert", convert)
+    monkeypatch.setattr(targets, "too_large", lambda *_: left.pop(0) if left else ())
+    ordered = Order(ViT(SHAPE), quantize.get("fp16"), IMAGES, PLAIN)
+    made = convert("", ordered, tmp_path, silent)
+    if missed == 3:
+        with pytest.raises(EdgevitError, match=r"linear_3 \(fc1\)"):
+            export.fitting(made, "coreml", ordered, IMAGES.numpy(), tmp_path, silent)
+    else:
+        assert len(export.fitting(made, "coreml", ordered, IMAGES.numpy(), tmp_path, silent).islands) == missed + 1
+    assert asked == [[f"linear_{number}" for number in range(n)] for n in range(min(missed + 1, 3) + 1)]
 
 
 def test_nothing_is_kept_where_everything_fits(tmp_path: Path) -> None:
