@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +18,15 @@ from edgevit.artifact import Golden
 from edgevit.data.loading import Loader
 from edgevit.data.preprocess import denormalise
 from edgevit.errors import BadInput, EdgevitError, NoRuntime, QuantizeFailed
+from edgevit.jobs import islands
 from edgevit.jobs.answers import BATCH, given, load, loader, outputs, torch_runner
 from edgevit.jobs.program import metadata
 from edgevit.jobs.quantize import IMAGES, SEEN
-from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Island, Outcome, Progress, Repeated, Runner
+from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Repeated, Runner
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from converters.order import Order
     from edgevit.vit.model import ViT
 
 GOLDEN_IMAGES = 16
@@ -94,8 +93,6 @@ def identity(checkpoint: Path, data: DataChoice, progress: Progress) -> str:
 HALF = 16
 PROVING = 2
 """Golden images on which the rewrites of a conversion are proven."""
-CONVERSIONS = 3
-"""How often a model is converted again, at the most, for what float16 does not hold."""
 
 
 def convert(
@@ -124,41 +121,9 @@ def convert(
     looked_at = golden if seen is None else np.concatenate([golden, seen[:GOLDEN_IMAGES].numpy()])
     if order.pixels:
         looked_at = denormalise(looked_at, record.preprocess)
-    made = fitting(made, artifact.target, order, looked_at, into, progress)
+    made = islands.fitting(made, artifact.target, order, looked_at, into, progress)
     counted = targets.delegation(artifact.target, into / made.file)
     return dataclasses.replace(made, delegation=counted) if counted else made
-
-
-def fitting(made: Exported, target: str, order: Order, looked_at: np.ndarray, into: Path, progress: Progress) -> Exported:
-    """What is `made` in `into`, or the same once more with the operators in float32 whose values float16 does not hold.
-
-    A converter knows operators by names that it gives anew each time; where one of them was missed, what was left is added, and
-    it is converted again. Raises EdgevitError where that does not end.
-    """
-    import converters
-    import targets
-
-    islands: dict[str, Island] = {}
-    for _ in range(CONVERSIONS):
-        progress("looking for values that are too large", 0, None)
-        found = targets.too_large(target, into / made.file, looked_at)
-        if not found:
-            return made
-        islands |= {island.name: island for island in found}
-        shutil.rmtree(into / made.file)
-        kept = dataclasses.replace(order, islands=tuple(islands.values()))
-        made = converters.convert(targets.get(target).converter, kept, into, progress)
-    _require_small(targets.too_large(target, into / made.file, looked_at))
-    return made
-
-
-def _require_small(left: tuple[Island, ...]) -> None:
-    """Raise EdgevitError where operators are still in a type that their values do not fit into."""
-    if left:
-        named = ", ".join(f"{island.name} ({island.place}): {island.largest:.3g}" for island in left[:NAMED])
-        raise EdgevitError(
-            f"values are too large for float16, and coremltools left them in it: {named}", "--recipe fp32 holds them"
-        )
 
 
 def _seen(file: Path) -> Tensor | None:

@@ -12,7 +12,7 @@ from edgevit.bench import protocol
 from edgevit.bench.protocol import Run
 from edgevit.jobs.bench import RUNTIMES
 from edgevit.jobs.export import PROVING, as_converted
-from edgevit.types import Artifact, BenchRules, Delegation, Gain, Gains, Model, Progress
+from edgevit.types import Artifact, BenchRules, Delegation, Gain, Gains, Model, Progress, Unit
 from edgevit.versions import machine
 from targets.devices import Access, connect
 
@@ -47,7 +47,7 @@ def measure(path: Path, folders: dict[str, Path], gains: tuple[Gain, ...], rules
         runs = {run.model.artifact: run for run in protocol.measure(there, models, rules, progress)}
     finally:
         there.close(False)
-    whole = runs.get("", Run(models[0], there.units(models[0])[0]))
+    whole = runs.get("") or Run(models[0], Unit.CPU)
     told = tuple(_gain(one, runs[one.rewrite], whole) if one.rewrite in runs else one for one in gains)
     centres = whole.centres()
     p50 = statistics.median(centres) if centres else None

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from edgevit.errors import EdgevitError
-from edgevit.jobs import export
+from edgevit.jobs.islands import fitting
 from edgevit.types import Delegation, Exported, Island, Preprocess, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
@@ -107,7 +107,7 @@ def test_islands_hold_what_float16_does_not(target: str, recipe: str, vit: ViT, 
     assert len(islands) == 3 and all("blocks.1.mlp" in island.place for island in islands), islands
     assert all(island.largest > magnitudes.LIMIT for island in islands)
     shutil.copytree(plain, tmp_path / plain.name)
-    exported = export.fitting(made, target, order(vit, recipe), IMAGES.numpy(), tmp_path, silent)
+    exported = fitting(made, target, order(vit, recipe), IMAGES.numpy(), tmp_path, silent)
     file = tmp_path / exported.file
     assert set(islands) <= set(exported.islands) and targets.too_large(target, file, IMAGES.numpy()) == ()
     runner = targets.load(target, file)
@@ -132,9 +132,9 @@ def test_what_a_conversion_missed_is_kept_by_the_next(missed: int, monkeypatch: 
     made = convert("", ordered, tmp_path, silent)
     if missed == 3:
         with pytest.raises(EdgevitError, match=r"linear_3 \(fc1\)"):
-            export.fitting(made, "coreml", ordered, IMAGES.numpy(), tmp_path, silent)
+            fitting(made, "coreml", ordered, IMAGES.numpy(), tmp_path, silent)
     else:
-        assert len(export.fitting(made, "coreml", ordered, IMAGES.numpy(), tmp_path, silent).islands) == missed + 1
+        assert len(fitting(made, "coreml", ordered, IMAGES.numpy(), tmp_path, silent).islands) == missed + 1
     assert asked == [[f"linear_{number}" for number in range(n)] for n in range(min(missed + 1, 3) + 1)]
 
 
