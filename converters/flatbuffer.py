@@ -7,10 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
+BESIDES, ALIGNED, IDENTIFIER = 4 << 20, 64, b"TFL3"
+"""Bytes for all that is not weights, which may be more; what a buffer's length must be a multiple of; of the schema."""
 EMPTY = 0
 """The buffer of tensors that are computed, by the schema."""
 
@@ -40,6 +43,15 @@ def nodes(path: Path) -> tuple[Node, ...]:
     """Every operator of the file, in order of execution. A constant that is only widened counts as the constant it is."""
     model = flatbuffer_utils.read_model(str(path))
     return tuple(found for graph in model.subgraphs for found in _nodes(model, graph))
+
+
+def write(model: Any, path: Path) -> None:
+    """Write the file, whose room is made at once: a builder that grows copies all weights each time, and once more at last."""
+    held = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder((held + BESIDES) // ALIGNED * ALIGNED)
+    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    with path.open("wb") as file:
+        file.write(memoryview(builder.Bytes)[builder.Head() :])
 
 
 def builtin(model: Any, operator: Any) -> int:

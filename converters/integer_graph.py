@@ -48,7 +48,7 @@ def complete(path: Path, images: np.ndarray) -> None:
     (graph,) = file.subgraphs
     _Integers(file, graph, ranges).complete()
     operator_versions.settle(file)
-    flatbuffer_utils.write_model(file, str(path))
+    flatbuffer.write(file, path)
 
 
 def floats(path: Path) -> list[str]:

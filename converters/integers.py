@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def store(model: nn.Module, path: Path, images: Rounding | None = None, answers:
     """
     wanted = _wanted(model)
     file = flatbuffer_utils.read_model(str(path))
-    places = [(graph, tensor, _content(file, tensor)) for graph in file.subgraphs for tensor in _weights(file, graph)]
+    places = [(graph, tensor, _floats(file, tensor)) for graph in file.subgraphs for tensor in _weights(file, graph)]
     for graph, tensor, floats in places:
         if floats in wanted:
             _put(file, graph, tensor, wanted[floats][2])
@@ -47,15 +48,18 @@ def store(model: nn.Module, path: Path, images: Rounding | None = None, answers:
         if answers:
             int8.answers(answers)
     operator_versions.settle(file)
-    flatbuffer_utils.write_model(file, str(path))
+    flatbuffer.write(file, path)
 
 
 def _wanted(model: nn.Module) -> dict[bytes, tuple[str, nn.Linear, Held]]:
-    """The quantized Linears by the floats of their matrices. Raises EdgevitError for two of one matrix and other ranges."""
+    """The quantized Linears by the hash of the floats of their matrices.
+
+    Raises EdgevitError for two of one matrix whose activations have ranges of their own.
+    """
     wanted: dict[bytes, tuple[str, nn.Linear, Held]] = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and (found := held(module)):
-            floats = matrix(module).numpy().tobytes()
+            floats = hashlib.sha256(matrix(module).numpy().tobytes()).digest()
             other = wanted.setdefault(floats, (name, module, found))[1]
             if isinstance(module, StaticLinear) and other is not module:
                 both = f"{wanted[floats][0]} and {name}"
@@ -72,9 +76,10 @@ def _weights(file: Any, graph: Any) -> list[Any]:
     return [graph.tensors[i] for i in sorted(read - elsewhere)]
 
 
-def _content(file: Any, tensor: Any) -> bytes:
+def _floats(file: Any, tensor: Any) -> bytes:
+    """The hash of a tensor's bytes: of all matrices, the floats themselves would be another file."""
     data = file.buffers[tensor.buffer].data
-    return b"" if data is None else bytes(data)
+    return hashlib.sha256(b"" if data is None else data).digest()
 
 
 def _is_linear(file: Any, operator: Any) -> bool:

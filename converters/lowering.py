@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from executorch.devtools.backend_debug import get_delegation_info
-from executorch.exir import to_edge_transform_and_lower
+from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 from executorch.exir.backend.partitioner import Partitioner
 from torch import Tensor, nn
-from torch.fx.traceback import NodeSource
 
 import edgevit
 from converters import operators
 from converters.order import Order
+from converters.unrepeated import unrepeated
 from edgevit import methods
 from edgevit.types import Delegation, Described, Progress
 from edgevit.versions import version
 
 FILE = "model.pte"
+UNCHECKED = EdgeCompileConfig(_check_ir_validity=False)
+"""Whether each pass left a valid graph is not looked at: the program that comes out is run, and its nodes are counted."""
 
 
 class FromPixels(nn.Module):
@@ -42,12 +42,15 @@ def lower(model: nn.Module, order: Order, partitioner: Partitioner, delegate: st
     """
     exported, constants = _exported(model, order), methods.written(described(order))
     progress(f"lowering to {delegate}", 1, 3)
-    with _shared_provenance():
-        edge = to_edge_transform_and_lower(exported, partitioner=[partitioner], constant_methods=constants)
+    with unrepeated():
+        edge = to_edge_transform_and_lower(
+            exported, partitioner=[partitioner], constant_methods=constants, compile_config=UNCHECKED
+        )
         info = get_delegation_info(edge.exported_program().graph_module)
         progress("writing the program", 2, 3)
         program = edge.to_executorch()
-        (into / FILE).write_bytes(program.buffer)
+    with (into / FILE).open("wb") as file:
+        program.write_to_file(file)
     plans = program.executorch_program.execution_plan
     operators.write(into / FILE, (delegate.id for plan in plans for delegate in plan.delegates))
     progress("writing the program", 3, 3)
@@ -66,17 +69,3 @@ def _exported(model: nn.Module, order: Order) -> torch.export.ExportedProgram:
     if order.pixels:
         return torch.export.export(FromPixels(answering), (torch.zeros(1, height, width, 3, dtype=torch.uint8),))
     return torch.export.export(answering, (torch.zeros(1, 3, height, width),))
-
-
-@contextlib.contextmanager
-def _shared_provenance() -> Iterator[None]:
-    """While it lasts, what torch notes of a node's origin is shared and not copied.
-
-    Each of some sixty passes makes every node anew and copies all that the earlier ones noted of it: a fifth of the time of
-    an int8 lowering (docs/log.md). Nothing changes a note once it is written.
-    """
-    NodeSource.__deepcopy__ = lambda source, memo: source  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        del NodeSource.__deepcopy__  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ def lift_products(path: Path) -> int:
     """
     model = flatbuffer_utils.read_model(str(path))
     lifted = sum(_Graph(model, graph).lift() for graph in model.subgraphs)
-    flatbuffer_utils.write_model(model, str(path))
+    flatbuffer.write(model, path)
     return lifted
 
 

@@ -6,6 +6,7 @@ outside of the flatbuffer and scales of groups, without a word. So its bytes go 
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 import zipfile
@@ -37,11 +38,11 @@ def describe(path: Path, artifact: Artifact) -> tuple[str, ...]:
     """Write the metadata of `artifact` into its file at `path`, and what it could not say as notes."""
     file = flatbuffer_utils.read_model(str(path))
     notes = (NO_LABELS,) if _unlisted(artifact) else ()
-    content = _metadata(path.read_bytes(), artifact, file)
+    content = _metadata(_without_weights(file), artifact, file)
     entry = schema.MetadataT()
     entry.name, entry.buffer = NAME, flatbuffer.add_buffer(file, content)
     file.metadata = [*(other for other in file.metadata or [] if other.name != NAME), entry]
-    flatbuffer_utils.write_model(file, str(path))
+    flatbuffer.write(file, path)
     _append(path, artifact)
     return notes
 
@@ -51,6 +52,13 @@ NO_LABELS = f"TFLite's {LABELS} has a line for each class, and a label of two li
 
 def _unlisted(artifact: Artifact) -> bool:
     return any(len(label.splitlines()) > 1 for label in artifact.labels)
+
+
+def _without_weights(file: Any) -> bytes:
+    """The file with empty buffers, which is all that tflite-support reads: it copies what it is given again and again."""
+    bare = copy.copy(file)
+    bare.buffers = [schema.BufferT() for _ in file.buffers]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(bare))
 
 
 def _metadata(content: bytes, artifact: Artifact, file: Any) -> bytes:

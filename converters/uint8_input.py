@@ -31,7 +31,7 @@ def take_pixels(path: Path) -> None:
     tensor.type, tensor.quantization = schema.TensorType.UINT8, flatbuffer.quantization(*PIXEL)
     graph.operators.insert(0, _operator(file, "DEQUANTIZE" if floats else "QUANTIZE", given, before))
     operator_versions.settle(file)
-    flatbuffer_utils.write_model(file, str(path))
+    flatbuffer.write(file, path)
 
 
 def _operator(file: Any, builtin: str, entering: int, leaving: int) -> Any:

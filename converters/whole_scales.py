@@ -32,7 +32,7 @@ def take_out(path: Path) -> int:
     if done:
         _oldest(file)
     operator_versions.settle(file)
-    flatbuffer_utils.write_model(file, str(path))
+    flatbuffer.write(file, path)
     return done
 
 

@@ -45,8 +45,10 @@ def read(path: Path) -> Checkpoint:
 
 def load(path: Path) -> tuple[Checkpoint, ViT]:
     """The checkpoint at `path` and its model, in float32, on the CPU, in evaluation mode. Raises DamagedFile, BadInput."""
+
     from edgevit.vit.config import stored
     from edgevit.vit.model import ViT
+    from edgevit.vit.unfilled import Unfilled
 
     checkpoint = read(path)
     file = checkpoint.folder / WEIGHTS
@@ -54,11 +56,12 @@ def load(path: Path) -> tuple[Checkpoint, ViT]:
     described, held = stored(checkpoint.config), sum(t.numel() for t in tensors.values())
     if described > 2 * held:  # a forged size would fill the memory before any tensor could be compared
         raise DamagedFile(f"{file}: holds {held} values, where its config describes {described}")
-    model = ViT(checkpoint.config)
+    with Unfilled():
+        model = ViT(checkpoint.config)
     match(tensors, {name: tuple(t.shape) for name, t in model.state_dict().items()}, file)
     if folder.sha256(file) != checkpoint.weights_sha256:
         raise DamagedFile(f"{file}: its hash is not the one in {RECORD}", "the weights were changed after training")
-    model.load_state_dict(tensors)
+    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return checkpoint, model.eval()
 
 

@@ -25,7 +25,7 @@ TARGET = Target(
     activations=(),
     pixels_outside=0,
     needs=(Library("coremltools", "coreml"), Library("torchao", "coreml")),
-    footprint=Footprint(460 << 20, 5.1),
+    footprint=Footprint(460 << 20, 4.1),
     systems=("Darwin", "macOS", "iOS"),
     not_here="" if sys.platform == "darwin" else "Core ML runs on Apple's systems only",
     apps=("python-coreml", "swift-coreml", "swift-vision"),

@@ -26,7 +26,7 @@ TARGET = Target(
         Library("ai_edge_quantizer", "tflite"),
         Library("torchao", "tflite"),
     ),
-    footprint=Footprint(690 << 20, 6.1),
+    footprint=Footprint(800 << 20, 3.0),
     max_subgraphs=1,
     max_outside=0,
     pixels_outside=0,

@@ -102,8 +102,8 @@ ONLY_IN = {
     "torchao": ("quantize", "converters"),
     "executorch": (
         "converters.executorch", "converters.executorch_coreml", "converters.executorch_vulkan", "converters.lowering",
-        "converters.operators", "converters.static", "targets.bundle", "targets.etdump", "targets.executorch",
-        "targets.executorch_coreml", "targets.program", "targets.devices.worker",
+        "converters.operators", "converters.static", "converters.unrepeated", "targets.bundle", "targets.etdump",
+        "targets.executorch", "targets.executorch_coreml", "targets.program", "targets.devices.worker",
     ),
     "coremltools": (
         "converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.devices.worker",

@@ -109,7 +109,7 @@ STOPS = {
     ],
     "CONVERT_FAILED": [("converters.null:halfway:1:import-error", "ImportError"), ("converters.null:halfway:1:abort", "SIGABRT")],
     "LOAD_FAILED": [("targets.null:load:1:import-error", "ImportError"), ("targets.null:load:1:abort", "SIGABRT")],
-    "RUN_FAILED": [("targets.null:answered:1:import-error", "ImportError"), ("targets.null:answered:2:abort", "SIGABRT")],
+    "RUN_FAILED": [("targets.null:answered:1:import-error", "ImportError"), ("targets.null:answered:1:abort", "SIGABRT")],
 }
 """Each stage that can stop an export, by an error and by a death."""
 

@@ -135,7 +135,7 @@ def counted(checkpoint: Path, images: Path, monkeypatch: pytest.MonkeyPatch, tmp
             place.mkdir()
         references, converted, checked, quantized = places
         if quantizes:
-            stages.quantize(made, quantized, silent)
+            stages.quantize(made, quantized, silent, stage.Children())
         stages.convert(blank, quantized / "left" if quantizes else None, references, converted, silent, stage.Children())
         stages.check(blank, references, checked, silent, stage.Children())
         return started
@@ -196,7 +196,7 @@ def test_images_are_known_by_what_is_in_them(checkpoint: Path, images: Path, tmp
     """A copy elsewhere is the same; one pixel's worth of change in one of them is not, under whatever name."""
 
     def identity(folder: Path) -> str:
-        from edgevit.jobs.export import identity as job
+        from edgevit.jobs.reference import identity as job
 
         return job(checkpoint, DataChoice(str(folder), "all", "refuse"), silent)
 

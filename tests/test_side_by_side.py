@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+import targets
 from edgevit import memory
 from edgevit.errors import BadInput
 from edgevit.pipeline import side_by_side
-from edgevit.pipeline.side_by_side import FREELY, Room, Work, in_order, room
+from edgevit.pipeline.export import CHECKING
+from edgevit.pipeline.side_by_side import FREELY, STOCK, Room, Work, in_order, room
 from edgevit.stage import Children
 from edgevit.types import Progress, silent
 
@@ -40,26 +42,46 @@ def test_memory_and_cores_decide_who_joins(expected: int, running: tuple[int, ..
 
 
 def test_where_nobody_knows_what_is_free_one_runs_at_a_time() -> None:
-    place = room(4, [GB], None, 8)
+    place = room(4, GB, None, 8)
     assert place.holds(GB, ()) and not place.holds(0, (0,))
 
 
-def test_large_works_stay_below_the_largest_and_a_fifth() -> None:
-    """The bar of B/16: 2.8, 2 and 1.3 GB leave room for the two small ones together, and for nothing beside the large one."""
-    largest, middle, small = int(2.8 * GB), 2 * GB, int(1.3 * GB)
-    place = room(None, [largest, middle, small], 100 * GB, 2)
-    assert place.bytes == int(1.2 * largest)
-    assert place.holds(small, [middle]) and not place.holds(small, [largest]) and not place.holds(largest, [small])
+def test_large_works_stay_below_the_largest_stock_conversion_and_a_fifth() -> None:
+    """The bar of B/16, 3 GB: ExecuTorch's two go side by side, TFLite's not, but one beside the other's check."""
+    weights = 346_284_744
+    place = room(None, weights, 100 * GB, 2)
+    assert place.bytes == int(1.2 * STOCK.bytes(weights)) - weights
+    executorch, tflite = (targets.get(name).footprint.bytes(weights) for name in ("executorch", "tflite"))
+    assert place.holds(executorch, [executorch]) and not place.holds(tflite, [executorch])
+    assert not place.holds(tflite, [tflite]) and place.holds(tflite, [CHECKING.bytes(weights)])
 
 
 def test_small_works_run_freely_and_what_is_free_is_the_end_of_it() -> None:
-    assert room(None, [GB // 2] * 6, 100 * GB, 4) == Room(4, FREELY)
-    assert room(None, [GB // 2] * 6, GB, 4) == Room(4, int(0.8 * GB))
+    assert room(None, GB // 20, 100 * GB, 4) == Room(4, FREELY)
+    assert room(None, GB // 20, GB, 4) == Room(4, int(0.8 * GB))
 
 
 def test_who_asks_for_jobs_is_held_by_memory_and_cores_alone() -> None:
-    assert room(3, [4 * GB], 100 * GB, 8) == Room(3, 80 * GB)
-    assert room(30, [4 * GB], 100 * GB, 8).jobs == 8
+    assert room(3, 4 * GB, 100 * GB, 8) == Room(3, 80 * GB)
+    assert room(30, 4 * GB, 100 * GB, 8).jobs == 8
+
+
+def test_another_begins_once_one_expects_less() -> None:
+    """Two that are too large together: the second starts beside the first's last part."""
+    later, expects = threading.Event(), [GB]
+
+    def first(progress: Progress, children: Children) -> str:
+        expects[0] = 0
+        progress("checking", 0, None)
+        assert later.wait(30)
+        return "first"
+
+    def second(progress: Progress, children: Children) -> str:
+        later.set()
+        return "second"
+
+    works = [Work("first", lambda: expects[0], first), Work("second", lambda: GB, second)]
+    assert list(in_order(works, Room(2, GB), silent)) == ["first", "second"]
 
 
 def _work(name: str, do: Callable[[Progress, Children], str], expected: int = GB) -> Work[str]:

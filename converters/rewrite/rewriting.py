@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -52,38 +53,59 @@ class _Copy:
         return cls(Authored(vit), images, torch.cat([vit(image[None]) for image in images]))
 
     @torch.no_grad()
-    def difference(self) -> float:
-        answered = torch.cat([self.model(self.model.given(image[None])) for image in self.images])
-        return float((answered - self.expected).norm() / self.expected.norm().clamp_min(1e-30))
+    def difference(self, on: Sequence[int]) -> float:
+        """How far the answers to some of the images are from the checkpoint's, relative."""
+        answered = torch.cat([self.model(self.model.given(self.images[i : i + 1])) for i in on])
+        expected = self.expected[list(on)]
+        return float((answered - expected).norm() / expected.norm().clamp_min(1e-30))
 
 
 def rewritten(vit: ViT, rewrites: Sequence[Rewrite], images: Tensor) -> tuple[Authored, tuple[Rewritten, ...]]:
     """A copy of `vit` with the `rewrites` applied in order, and what each did.
 
-    After each, a float64 twin of the model answers a random image and a float32 one answers `images` (n, 3, H, W) as the
-    checkpoint does, or EdgevitError names the rewrite.
+    After each, a float64 twin of the model answers a random image and a float32 one answers the next of `images` (n, 3, H, W),
+    after the last all of them, as the checkpoint does; or EdgevitError names the rewrite. One twin is done with before the next
+    is made: they are large.
     """
     whole = any(isinstance(module, nn.Linear) and quantized(module) for module in vit.modules())
     chosen = [rewrite for rewrite in rewrites if not (rewrite.float_only and whole)]
     height, width = vit.config.image_size
     random = torch.randn(1, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    double = _Copy.of(dequantized(vit).double(), random)
-    single = _Copy.of(dequantized(vit), images)
-    model = Authored(copy.deepcopy(vit)) if whole else single.model
+    double = _proven(_Copy.of(dequantized(vit).double(), random), chosen, EXACT)
+    copied = _Copy.of(dequantized(vit), images)
+    single = _proven(copied, chosen, EXACT_SINGLE)
+    model = copied.model
+    if whole:
+        del copied
+        model = Authored(copy.deepcopy(vit))
+        assert [rewrite.apply(model) for rewrite in chosen] == [parts for parts, _ in single]
     done = []
-    for rewrite in chosen:
-        parts = {rewrite.apply(copied) for copied in (double.model, single.model, *([model] if whole else []))}
-        assert len(parts) == 1, f"{rewrite.name} replaced another number of parts in a copy: {parts}"
-        if parts != {0}:
-            made = Rewritten(
-                rewrite.name, rewrite.replaces, rewrite.why, rewrite.exact, parts.pop(), double.difference(), single.difference()
-            )
-            _require_exact(made)
-            done.append(made)
+    for rewrite, (parts, float64), (others, float32) in zip(chosen, double, single, strict=True):
+        assert parts == others, f"{rewrite.name} replaced {parts} parts in one copy and {others} in another"
+        if parts:
+            done.append(Rewritten(rewrite.name, rewrite.replaces, rewrite.why, rewrite.exact, parts, float64, float32))
     return model.eval().requires_grad_(False), tuple(done)
 
 
-def _require_exact(made: Rewritten) -> None:
-    if made.exact and not (made.float64 <= EXACT and made.float32 <= EXACT_SINGLE):
-        figures = f"relative difference {made.float64:.1e} in float64, {made.float32:.1e} in float32"
-        raise EdgevitError(f"the rewrite '{made.name}' is not exact: {figures}")
+def _proven(copied: _Copy, rewrites: Sequence[Rewrite], most: float) -> list[tuple[int, float]]:
+    """Apply the `rewrites` to the copy: of each, how many parts it replaced and how far the answers are from the checkpoint's.
+
+    Raises EdgevitError where that is more than `most`, relative, for one that should be exact.
+    """
+    found: list[tuple[int, float]] = []
+    images = itertools.cycle(range(len(copied.images)))
+    for rewrite in rewrites:
+        parts = rewrite.apply(copied.model)
+        found.append((parts, copied.difference([next(images)]) if parts else 0.0))
+        _require_exact(rewrite, found[-1][1], most, copied.images.dtype)
+    last = max((number for number, (parts, _) in enumerate(found) if parts), default=None)
+    if last is not None and len(copied.images) > 1:
+        found[last] = found[last][0], copied.difference(range(len(copied.images)))
+        _require_exact(rewrites[last], found[last][1], most, copied.images.dtype)
+    return found
+
+
+def _require_exact(rewrite: Rewrite, apart: float, most: float, precision: torch.dtype) -> None:
+    if rewrite.exact and not apart <= most:
+        words = f"relative difference {apart:.1e} in {str(precision).removeprefix('torch.')}"
+        raise EdgevitError(f"the rewrite '{rewrite.name}' is not exact: {words}")

@@ -18,7 +18,7 @@ from edgevit.data.loading import Loader
 from edgevit.data.preprocess import denormalise
 from edgevit.errors import DeviceFault, EdgevitError
 from edgevit.jobs.answers import LEAST, given, loader, outputs
-from edgevit.jobs.export import ORIGIN, REFERENCE
+from edgevit.jobs.reference import ORIGIN, REFERENCE
 from edgevit.types import (
     Artifact,
     Asked,

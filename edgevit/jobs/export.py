@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Mapping
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +12,16 @@ import numpy as np
 
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
+from edgevit import folder
 from edgevit.artifact import Golden
 from edgevit.data.loading import Loader
 from edgevit.data.preprocess import denormalise
 from edgevit.errors import BadInput, EdgevitError, NoRuntime, QuantizeFailed
 from edgevit.jobs import islands
-from edgevit.jobs.answers import BATCH, given, load, loader, outputs, torch_runner
+from edgevit.jobs.answers import given, load, loader, outputs, torch_runner
 from edgevit.jobs.program import metadata
 from edgevit.jobs.quantize import IMAGES, SEEN
+from edgevit.jobs.reference import GOLDEN_IMAGES, ORIGIN, REFERENCE, golden_rows
 from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Repeated, Runner
 
 if TYPE_CHECKING:
@@ -29,68 +29,8 @@ if TYPE_CHECKING:
 
     from edgevit.vit.model import ViT
 
-GOLDEN_IMAGES = 16
-REFERENCE, ORIGIN = "reference.safetensors", "origin.safetensors"
-"""The checkpoint's logits on the chosen images, and their classes; those of the checkpoint that taught it."""
-NAMED = 3
-
-
-def reference(checkpoint: Path, origin: Path | None, data: DataChoice, into: Path, progress: Progress) -> int:
-    """Write the checkpoint's logits on the chosen images, and the golden batch, for every artifact to be compared with.
-
-    Those of its `origin`, the checkpoint in float that it began from, besides. Returns the number of images.
-    """
-    record, model = checkpoints.load(checkpoint)
-    runner, chosen = torch_runner(model), loader(record, data)
-    classes = _write_answers(into / REFERENCE, runner, chosen, progress, "answers of the checkpoint")
-    if origin:
-        other, floats = checkpoints.load(origin)
-        _write_answers(into / ORIGIN, torch_runner(floats), loader(other, data), progress, "answers of its origin")
-    images = Loader(chosen.images.take(_spread(_readable(chosen))), record.preprocess)
-    golden, golden_classes = (np.concatenate(parts) for parts in zip(*images.normalised(BATCH), strict=True))
-    artifacts.write_golden(into, Golden(golden, golden_classes, runner(golden)))
-    return len(classes)
-
-
-def _write_answers(file: Path, runner: Runner, chosen: Loader, progress: Progress, label: str) -> np.ndarray:
-    """Logits and true classes of all images; returns the classes."""
-    import safetensors.numpy
-
-    logits, classes = outputs(runner, chosen, progress, label)
-    file.write_bytes(safetensors.numpy.save({"logits": logits, "classes": classes}))
-    return classes
-
-
-def _readable(chosen: Loader) -> dict[int, int]:
-    """The class of each image that could be read, by its position."""
-    skipped = set(chosen.skipped)
-    pairs = enumerate(zip(chosen.images.names, chosen.images.classes.tolist(), strict=True))
-    return {i: number for i, (name, number) in pairs if name not in skipped}
-
-
-def _spread(classes: Mapping[int, int]) -> list[int]:
-    """Positions of the golden images, by the class of each: the first of each class in turn, then the second, and so on."""
-    seen: Counter[int] = Counter()
-    ranked = []
-    for i, number in classes.items():
-        ranked.append((seen[number], i))
-        seen[number] += 1
-    ranked.sort()
-    return [i for _, i in ranked[:GOLDEN_IMAGES]]
-
-
-def identity(checkpoint: Path, data: DataChoice, progress: Progress) -> str:
-    """sha256 of the chosen images as they reach the model: their pixels, names, classes, and which cannot be read."""
-    chosen = loader(checkpoints.read(checkpoint), data)
-    digest = hashlib.sha256()
-    for pixels, classes in chosen.batches(BATCH, progress, "reading images"):
-        digest.update(hashlib.sha256(pixels.tobytes()).digest() + hashlib.sha256(classes.tobytes()).digest())
-    words = [chosen.split, list(chosen.images.names), sorted(chosen.skipped)]
-    digest.update(json.dumps(words).encode())
-    return digest.hexdigest()
-
-
 HALF = 16
+NAMED = 3
 PROVING = 2
 """Golden images on which the rewrites of a conversion are proven."""
 
@@ -133,17 +73,23 @@ def _seen(file: Path) -> Tensor | None:
     return safetensors.torch.load_file(file)[IMAGES] if file.exists() else None
 
 
-def _put(model: ViT, artifact: Artifact, quantized: Path | None) -> None:
-    """What the artifact's recipe made of the checkpoint, into `model`. Raises QuantizeFailed."""
+def _dynamic(artifact: Artifact) -> bool:
+    """Whether activations are rounded as they come, each token on its own."""
     import targets
 
-    recipe, dynamic = artifact.quantization, "dynamic" in targets.get(artifact.target).activations
+    assert artifact.quantization
+    return artifact.quantization.activations == "dynamic" and "dynamic" in targets.get(artifact.target).activations
+
+
+def _put(model: ViT, artifact: Artifact, quantized: Path | None) -> None:
+    """What the artifact's recipe made of the checkpoint, into `model`. Raises QuantizeFailed."""
+    recipe = artifact.quantization
     assert recipe
     try:
         if quantized:
             from quantize import quantized as stored
 
-            stored.read(quantized, model).put(model, dynamic and recipe.activations == "dynamic")
+            stored.read(quantized, model).put(model, _dynamic(artifact))
         elif recipe.weights.bits == HALF:
             from quantize.apply import round_to_half
 
@@ -171,7 +117,7 @@ def check(
     else:
         record = checkpoints.read(checkpoint)
         own = artifact.merges == record.config.merges and not quantizes(artifact)
-        alike = golden.logits if own else torch_runner(as_converted(checkpoint, artifact))(golden.images)
+        alike = golden.logits if own else _alike(checkpoint, artifact, golden, references.parent)
         beside = references / (ORIGIN if artifact.origin else REFERENCE)
         result, golden = _compared(artifact, runner, golden, alike, beside, loader(record, data), progress)
         artifacts.write_golden(into, golden)
@@ -212,6 +158,23 @@ def as_converted(checkpoint: Path, artifact: Artifact) -> ViT:
     return model
 
 
+def _alike(checkpoint: Path, artifact: Artifact, golden: Golden, shared: Path) -> np.ndarray:
+    """Logits of the golden batch that the file should give: of the model as it was converted.
+
+    Other targets hold the same integers: whichever is checked first leaves the logits in the folder `shared` of this export.
+    """
+    integers = folder.sha256(artifact.folder / artifacts.QUANTIZED) if quantizes(artifact) else ""
+    merges = "-".join(f"{merge.after}.{merge.patches}" for merge in artifact.merges)
+    file = shared / f"alike-{integers}-{_dynamic(artifact)}-{merges}.npy"
+    if file.exists():
+        return np.asarray(np.load(file, allow_pickle=False))
+    logits = torch_runner(as_converted(checkpoint, artifact))(golden.images)
+    with tempfile.NamedTemporaryFile(dir=shared, suffix=".npy", delete=False) as unfinished:
+        np.save(unfinished, logits)
+    os.replace(unfinished.name, file)
+    return logits
+
+
 def _compared(
     artifact: Artifact,
     runner: Runner,
@@ -232,10 +195,10 @@ def _compared(
 
     expected = safetensors.numpy.load_file(reference)
     progress("running", 0, None)
-    answered = runner(golden.images)
     logits, classes = outputs(runner, chosen, progress, "answers")
     if not np.array_equal(classes, expected["classes"]):
         raise BadInput(f"the images of {artifact.data} changed while they were read")
+    answered = logits[golden_rows(chosen)]
     assert artifact.tolerance
     error = relative_error(given(artifact, answered), given(artifact, alike))
     result = compare(logits, expected["logits"], classes, error, artifact.tolerance, runner.where, artifact.labels)

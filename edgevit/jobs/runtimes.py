@@ -15,7 +15,7 @@ from edgevit.checks.accuracy import compare, relative_error
 from edgevit.data.loading import Loader
 from edgevit.errors import NoRuntime
 from edgevit.jobs.answers import called, given, loader, outputs
-from edgevit.jobs.export import REFERENCE
+from edgevit.jobs.reference import REFERENCE
 from edgevit.types import Artifact, DataChoice, Outcome, Progress, Ran, Runner, Runtime, ViTConfig
 from edgevit.vit.config import multiply_adds
 

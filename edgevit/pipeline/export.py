@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import shutil
@@ -17,11 +16,13 @@ from edgevit import app, folder, memory
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
 from edgevit.cache import Cache
-from edgevit.errors import BadInput, EdgevitError, LoadFailed, NotInstalled, QuantizeFailed, StageCrashed
+from edgevit.errors import BadInput, NotInstalled
 from edgevit.pipeline import calibrating, describing, reuse, runtimes, side_by_side, taught
+from edgevit.pipeline.applied import Applied
 from edgevit.pipeline.pairs import Pair
 from edgevit.pipeline.reuse import Once, Stages
 from edgevit.pipeline.side_by_side import Work
+from edgevit.pipeline.stopped import Stopped, outcome
 from edgevit.stage import Children
 from edgevit.types import (
     Artifact,
@@ -30,6 +31,7 @@ from edgevit.types import (
     DataChoice,
     Delegation,
     Exported,
+    Footprint,
     Input,
     Outcome,
     Progress,
@@ -72,58 +74,56 @@ def export(
         stages = reuse.stages(source, data, cache, progress, calibration, origin) if able else Stages(source, data, None)
         if able and stages.reference(references, progress).reused:
             progress("answers of the checkpoint, unchanged and reused", 1, 1)
-        exports = Exports(stages, out, force, references, recipes, required)
-        if able:
-            exports.made.update((name, _quantized(exports, name, progress)) for name in recipes)
+        applied = Applied(stages, recipes, Path(scratch))
+        at_once = min(RUNTIMES, jobs or os.cpu_count() or 1)
+        exports = Exports(stages, out, force, references, recipes, applied, required, at_once)
         yield from _side_by_side(exports, wanted, jobs, progress)
 
 
 @dataclass(frozen=True)
 class Exports:
-    """What all artifacts of one export share. `peaks` are the bytes that the conversions to a target took so far.
+    """What all artifacts of one export share.
 
-    `made` is what each recipe made of the checkpoint: a file, None where it is applied while converting, or why it failed.
+    `peaks` are the bytes that the conversions to a target took so far, without the checkpoint's own. `converted` are the names of
+    artifacts that are only to be checked. `at_once` runtimes may answer at a time.
     """
 
     stages: Stages
     out: Path
     force: bool
     references: Path
-    recipes: dict[str, QuantRecipe] = field(default_factory=dict)
+    recipes: dict[str, QuantRecipe]
+    applied: Applied
     required: tuple[str, ...] = ()
+    at_once: int = 1
     peaks: dict[str, int] = field(default_factory=dict)
-    made: dict[str, Path | Stopped | None] = field(default_factory=dict)
-
-
-def _quantized(exports: Exports, asked: str, progress: Progress) -> Path | Stopped | None:
-    recipe, stages = exports.recipes[asked], exports.stages
-    if not recipe.quantizes:
-        return None
-    into = exports.references.parent / f"quantized-{recipe.name}"
-    into.mkdir()
-    try:
-        with outcome(Outcome.QUANTIZE_FAILED):
-            if taught.learned(stages.source, asked):
-                stages.as_learned(into, progress)
-            else:
-                stages.quantize(recipe, into, progress)
-    except Stopped as stopped:
-        return stopped
-    return into / artifacts.QUANTIZED
+    converted: set[str] = field(default_factory=set)
 
 
 def _side_by_side(exports: Exports, wanted: list[Pair], jobs: int | None, progress: Progress) -> Iterator[Artifact]:
-    weights = (exports.stages.source.folder / checkpoints.WEIGHTS).stat().st_size
+    weights = _weights(exports)
     works = [Work(p.name, partial(_expected, exports, p, weights), partial(_export_one, exports, p)) for p in wanted]
-    room = side_by_side.room(jobs, [work.expected() for work in works], memory.available(), os.cpu_count() or 1)
+    room = side_by_side.room(jobs, weights, memory.available(), os.cpu_count() or 1)
     return side_by_side.in_order(works, room, progress)
 
 
+def _weights(exports: Exports) -> int:
+    return (exports.stages.source.folder / checkpoints.WEIGHTS).stat().st_size
+
+
+CHECKING = Footprint(300 << 20, 1.3)
+"""What a check takes, and what other runtimes do."""
+RUNTIMES = 2
+"""Most other runtimes at once: half of them compute on one core, and the last artifact would keep the others idle."""
+
+
 def _expected(exports: Exports, pair: Pair, weights: int) -> int:
-    """Bytes: what another conversion to the same target has just taken, or else what the target says."""
+    """Bytes: what another conversion to the same target has just taken, or else what the target says; less once it is done."""
     target = targets.get(pair.target)
     if targets.missing(target):
         return 0
+    if pair.name in exports.converted:
+        return CHECKING.bytes(weights)
     return exports.peaks.get(pair.target) or target.footprint.bytes(weights)
 
 
@@ -134,7 +134,8 @@ def _export_one(exports: Exports, pair: Pair, progress: Progress, children: Chil
     try:
         targets.require(targets.get(pair.target))
         with folder.written_whole(out / pair.name, artifacts.RECORD, exports.force) as unfinished:
-            made = _make(exports, blank, exports.made[pair.recipe], unfinished, progress, children)
+            quantized = exports.applied.of(pair.recipe, progress, children)
+            made = _make(exports, pair, quantized, unfinished, progress, children)
             made = artifacts.write(unfinished, made)
         log.unlink(missing_ok=True)
         return dataclasses.replace(made, folder=out / pair.name)
@@ -175,53 +176,23 @@ def relative(folder: Path, artifact: Path) -> str:
     return os.path.relpath(folder.resolve(), artifact.resolve())
 
 
-WHILE = {"quantizing": Outcome.QUANTIZE_FAILED, "loading": Outcome.LOAD_FAILED}
-"""What a stage that died was at, by the beginning of what it said last."""
-
-
-class Stopped(Exception):
-    """The stage that stopped an export, as an Outcome, and what it said."""
-
-    def __init__(self, outcome: Outcome, error: EdgevitError) -> None:
-        self.outcome, self.error = outcome, error
-
-
-@contextlib.contextmanager
-def outcome(otherwise: Outcome) -> Iterator[None]:
-    """Turn what a stage raises into Stopped; what the user can mend stays as it is."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except QuantizeFailed as error:
-        raise Stopped(Outcome.QUANTIZE_FAILED, error) from error
-    except LoadFailed as error:
-        raise Stopped(Outcome.LOAD_FAILED, error) from error
-    except StageCrashed as error:
-        raise Stopped(next((found for word, found in WHILE.items() if error.doing.startswith(word)), otherwise), error) from error
-    except EdgevitError as error:
-        raise Stopped(otherwise, error) from error
-
-
-def _make(
-    exports: Exports, blank: Artifact, quantized: Path | Stopped | None, into: Path, progress: Progress, children: Children
-) -> Artifact:
+def _make(exports: Exports, pair: Pair, quantized: Path | None, into: Path, progress: Progress, children: Children) -> Artifact:
     """Convert into the empty folder `into`, check what came out, and return the whole record of it."""
+    blank = _blank(exports, pair)
     target, stages, references = targets.get(blank.target), exports.stages, exports.references
-    if isinstance(quantized, Stopped):
-        raise quantized
     with outcome(Outcome.CONVERT_FAILED):
         done = stages.convert(blank, quantized, references, into, progress, children)
         notes = describing.describe(dataclasses.replace(blank, file=done.value.file), target, into, progress, children)
     if quantized:
         shutil.copyfile(quantized, into / artifacts.QUANTIZED)
-    exports.peaks[target.name] = max(done.peak_bytes, exports.peaks.get(target.name, 0))
+    exports.converted.add(pair.name)
+    exports.peaks[target.name] = max(done.peak_bytes - _weights(exports), exports.peaks.get(target.name, 0))
     artifact = dataclasses.replace(_converted(blank, done, stages, target, into), notes=notes)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         with outcome(Outcome.RUN_FAILED):
             checked = stages.check(artifact, references, Path(scratch), progress, children)
         shutil.copyfile(Path(scratch) / artifacts.GOLDEN, into / artifacts.GOLDEN)
-    ran = runtimes.golden(artifact, exports.required, stages, into, progress, children)
+    ran = runtimes.golden(artifact, exports.required, stages, into, progress, children, exports.at_once)
     app.write(artifact, target.apps, into / app.FOLDER)
     files = folder.hashes(into, leave_out=(artifacts.RECORD,))
     reused = tuple(name for name, stage in (("convert", done), ("check", checked)) if stage.reused)

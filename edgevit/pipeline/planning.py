@@ -113,7 +113,8 @@ def _convert(wanted: Sequence[Candidate], kept: Kept, seed: int, progress: Progr
         for part in range(share):
             do = partial(_convert_all, mine[part::share], kept, seed)
             works.append(Work(f"{name} {part + 1}" if share > 1 else name, partial(int, peak), do))
-    room = side_by_side.room(None, [work.expected() for work in works], available(), os.cpu_count() or 1)
+    largest = 4 * max((parameters(one.shape) for one in wanted), default=0)
+    room = side_by_side.room(None, largest, available(), os.cpu_count() or 1)
     return [failed for each in side_by_side.in_order(works, room, progress) for failed in each]
 
 

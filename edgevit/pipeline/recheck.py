@@ -12,7 +12,8 @@ from edgevit import checkpoint as checkpoints
 from edgevit.data import HUB, lasting
 from edgevit.errors import BadInput
 from edgevit.pipeline import reuse
-from edgevit.pipeline.export import Stopped, delegated, outcome, used, with_result
+from edgevit.pipeline.export import delegated, used, with_result
+from edgevit.pipeline.stopped import Stopped, outcome
 from edgevit.types import Artifact, Checkpoint, DataChoice, Outcome, Progress
 from edgevit.versions import machine
 

@@ -62,20 +62,20 @@ class Stages:
     def reference(self, into: Path, progress: Progress) -> Once[int]:
         origin = self.origin.folder if self.origin else None
         given = {"checkpoint": self.source.folder, "origin": origin, "data": self.data}
-        return self._run("edgevit.jobs.export:reference", int, self._reference(), into, progress, None, **given)
+        return self._run("edgevit.jobs.reference:reference", int, self._reference(), into, progress, None, **given)
 
-    def quantize(self, recipe: QuantRecipe, into: Path, progress: Progress) -> Once[int]:
+    def quantize(self, recipe: QuantRecipe, into: Path, progress: Progress, children: Children) -> Once[int]:
         looks = recipe.calibrates
         given = {"checkpoint": self.source.folder, "recipe": recipe, "calibration": self.calibration if looks else None}
         depends = {"weights": self.weights, "recipe": recipe, "seen": self.seen if looks else ""}
         depends |= _here("torch", "torchao", *IMAGES)
-        return self._run("edgevit.jobs.quantize:quantize", int, depends, into, progress, None, **given)
+        return self._run("edgevit.jobs.quantize:quantize", int, depends, into, progress, children, **given)
 
-    def as_learned(self, into: Path, progress: Progress) -> Once[int]:
+    def as_learned(self, into: Path, progress: Progress, children: Children) -> Once[int]:
         """In place of `quantize`, for the recipe that the checkpoint was trained for."""
         job = "edgevit.jobs.quantize:as_learned"
         depends = {"weights": self.weights, "integers": self.source.quantized_sha256, **_here("torch", "torchao", *IMAGES)}
-        return self._run(job, int, depends, into, progress, None, checkpoint=self.source.folder)
+        return self._run(job, int, depends, into, progress, children, checkpoint=self.source.folder)
 
     def convert(
         self, artifact: Artifact, quantized: Path | None, references: Path, into: Path, progress: Progress, children: Children
@@ -173,7 +173,7 @@ def stages(
     origin: Checkpoint | None = None,
 ) -> Stages:
     """The stages of an export. The weights and all images are hashed first, the images as they are decoded."""
-    images = stage.run("edgevit.jobs.export:identity", str, progress, checkpoint=source.folder, data=data).value
+    images = stage.run("edgevit.jobs.reference:identity", str, progress, checkpoint=source.folder, data=data).value
     seen = ""
     if calibration:
         job = "edgevit.jobs.quantize:identity"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import targets
@@ -31,15 +32,22 @@ def required(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def golden(
-    artifact: Artifact, needed: tuple[str, ...], stages: Stages, batch: Path, progress: Progress, children: Children
+    artifact: Artifact,
+    needed: tuple[str, ...],
+    stages: Stages,
+    batch: Path,
+    progress: Progress,
+    children: Children,
+    at_once: int = 1,
 ) -> tuple[Ran, ...]:
-    """The golden batch, which lies in the folder `batch`, in all but the artifact's own runtime."""
+    """The golden batch, which lies in the folder `batch`, in all but the artifact's own runtime; in so many `at_once`."""
 
     def one(runtime: Runtime) -> Ran:
         return stages.runtime(artifact, runtime, batch, progress, children)
 
     others = [runtime for runtime in targets.runtimes(artifact.target) if not runtime.own]
-    return tuple(ran_in(artifact, runtime, needed, one) for runtime in others)
+    with ThreadPoolExecutor(at_once) as threads:
+        return tuple(threads.map(lambda runtime: ran_in(artifact, runtime, needed, one), others))
 
 
 def ran_in(artifact: Artifact, runtime: Runtime, needed: tuple[str, ...], one: Callable[[Runtime], Ran]) -> Ran:

@@ -2,6 +2,7 @@
 
 The bar is the stock conversions, done one after another: no more memory than the largest of them needs, and a fifth. Small work,
 whose memory is that of the libraries it loads, runs side by side nevertheless; large work only where all together stay below it.
+What a work expects to take is asked again and again: once its conversion is done, another may begin beside its check.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from edgevit.stage import Children
-from edgevit.types import Progress
+from edgevit.types import Footprint, Progress
 
 T = TypeVar("T")
+STOCK = Footprint(745 << 20, 5.0)
+"""What the largest of the stock conversions takes, TFLite's in float32, as it was measured (docs/log.md)."""
 OVER_THE_LARGEST = 1.2
-"""How much more all together may take than the largest alone."""
+"""How much more all together may take than that one alone."""
 FREELY = 2 << 30
 """Bytes that a machine for this work has to spare: two small conversions."""
 LEFT_ALONE = 0.8
@@ -26,7 +29,7 @@ LEFT_ALONE = 0.8
 
 @dataclass(frozen=True)
 class Work(Generic[T]):
-    """Something to do in child processes. `expected` is its peak in bytes as it is known when somebody asks."""
+    """Something to do in child processes. `expected` are the bytes that it may still take, as they are known when asked."""
 
     name: str
     expected: Callable[[], int]
@@ -47,14 +50,17 @@ class Room:
         return len(running) < self.jobs and self.bytes is not None and sum(running) + expected <= self.bytes
 
 
-def room(jobs: int | None, expected: Sequence[int], free: int | None, cores: int) -> Room:
-    """The room for works of these peaks. Who asks for a number of `jobs` is held by the free memory and the cores alone."""
+def room(jobs: int | None, weights: int, free: int | None, cores: int) -> Room:
+    """The room for works on a model of so many bytes of weights, which all of them share and nobody counts as his own.
+
+    Who asks for a number of `jobs` is held by the free memory and the cores alone.
+    """
     if free is None:
         return Room(1, None)
     most = int(LEFT_ALONE * free)
     if jobs is not None:
         return Room(min(jobs, cores), most)
-    return Room(cores, min(most, max(FREELY, int(OVER_THE_LARGEST * max(expected, default=0)))))
+    return Room(cores, min(most, max(FREELY, int(OVER_THE_LARGEST * STOCK.bytes(weights)) - weights)))
 
 
 def in_order(works: Sequence[Work[T]], place: Room, progress: Progress) -> Iterator[T]:
@@ -80,19 +86,17 @@ class _Crew(Generic[T]):
     def __init__(self, works: Sequence[Work[T]], place: Room) -> None:
         self.works, self.place = works, place
         self.waiting = list(range(len(works)))
-        self.running: dict[int, tuple[threading.Thread, int]] = {}
+        self.running: dict[int, threading.Thread] = {}
         self.words: queue.SimpleQueue[Callable[[dict[int, T], Progress], None]] = queue.SimpleQueue()
         self.children = Children()
 
     def start(self) -> None:
         """Start whatever fits beside what runs, first come first served."""
         for number in tuple(self.waiting):
-            expected = self.works[number].expected()
-            if self.place.holds(expected, [bytes_ for _, bytes_ in self.running.values()]):
+            if self.place.holds(self.works[number].expected(), [self.works[other].expected() for other in self.running]):
                 self.waiting.remove(number)
-                thread = threading.Thread(target=self._do, args=(number,), name=self.works[number].name)
-                self.running[number] = (thread, expected)
-                thread.start()
+                self.running[number] = threading.Thread(target=self._do, args=(number,), name=self.works[number].name)
+                self.running[number].start()
 
     def hear(self, done: dict[int, T], progress: Progress) -> None:
         """Wait for the next word of a thread. Raises what the work raised."""
@@ -100,7 +104,7 @@ class _Crew(Generic[T]):
 
     def leave(self) -> None:
         self.children.stop()
-        for thread, _ in self.running.values():
+        for thread in self.running.values():
             thread.join()
 
     def _do(self, number: int) -> None:
@@ -127,7 +131,7 @@ class _Crew(Generic[T]):
 
     def _finished(self, number: int, result: T) -> Callable[[dict[int, T], Progress], None]:
         def say(done: dict[int, T], progress: Progress) -> None:
-            self.running.pop(number)[0].join()
+            self.running.pop(number).join()
             done[number] = result
             progress(f"{self.works[number].name}: ", 1, 1)
 

@@ -66,7 +66,10 @@ class MetadataWriter:
 
 @dataclass(frozen=True)
 class Footprint:
-    """The most memory that a conversion takes, as it was measured: bytes for the libraries, and for each byte of weights."""
+    """The most memory that work takes, as it was measured: bytes for the libraries, and for each byte of weights.
+
+    The weights of a checkpoint as they lie in its file are not counted: processes share them.
+    """
 
     base: int
     per_byte: float
@@ -92,7 +95,7 @@ class Target:
     max_subgraphs: int | None = None
     max_outside: int | None = None
     """Most delegated subgraphs, and most nodes outside them, before an export counts as UNDELEGATED."""
-    footprint: Footprint = Footprint(1 << 30, 10.0)
+    footprint: Footprint = Footprint(1 << 30, 9.0)
     not_here: str = ""
     """Why the target's own runtime cannot run on this machine, so that no latency is measured; empty where it can."""
     systems: tuple[str, ...] = ()
