@@ -27,7 +27,7 @@ REWRITES = (
 
 def convert(order: Order, into: Path, progress: Progress) -> Exported:
     progress("re-authoring", 0, 3)
-    authored, rewrites = rewritten(order.model, order.rewrites(REWRITES), order.images)
+    authored, rewrites = order.rewritten(REWRITES)
     return Exported(FILE, _lower(authored, order, into, progress), rewrites)
 
 

@@ -12,7 +12,6 @@ from converters.rewrite.activations import SPELT_OUT_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.merging import MERGED_BY_PRODUCTS
-from converters.rewrite.rewriting import rewritten
 from edgevit.lean import COREML_EXTRAS, without
 from edgevit.types import Exported, Progress
 
@@ -28,7 +27,7 @@ REWRITES = (*CONSTANTS, MERGED_BY_PRODUCTS, SPELT_OUT_GELU, SLICED_ANSWERS)
 
 def convert(order: Order, into: Path, progress: Progress) -> Exported:
     progress("re-authoring", 0, 3)
-    authored, rewrites = rewritten(order.model, order.rewrites(REWRITES), order.images)
+    authored, rewrites = order.rewritten(REWRITES)
     specification = CoreMLBackend.generate_compile_specs(
         minimum_deployment_target=ct.target.iOS18 if order.recipe.quantizes else ct.target.iOS17,
         compute_precision=ct.precision.FLOAT32 if order.recipe.name == "fp32" else ct.precision.FLOAT16,

@@ -16,7 +16,6 @@ from converters.rewrite.activations import TANH_GELU
 from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.attention import BATCHED_ATTENTION, LAST_BLOCK_ASKS_LESS, Q_K_V_APART
 from converters.rewrite.constants import CONSTANTS
-from converters.rewrite.rewriting import rewritten
 from edgevit.types import Exported, Progress
 
 REWRITES = (*CONSTANTS, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCHED_ATTENTION, TANH_GELU)
@@ -24,6 +23,6 @@ REWRITES = (*CONSTANTS, SLICED_ANSWERS, Q_K_V_APART, LAST_BLOCK_ASKS_LESS, BATCH
 
 def convert(order: Order, into: Path, progress: Progress) -> Exported:
     progress("re-authoring", 0, 3)
-    authored, rewrites = rewritten(order.model, order.rewrites(REWRITES), order.images)
+    authored, rewrites = order.rewritten(REWRITES)
     partitioner = VulkanPartitioner({"force_fp16": order.recipe.name == "fp16"})
     return Exported(FILE, lower(authored, order, partitioner, "Vulkan", into, progress), rewrites)

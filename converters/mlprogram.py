@@ -18,7 +18,7 @@ from converters.linear import dequantized, held
 from converters.order import Order
 from converters.rewrite.channels import Pointwise
 from converters.rewrite.parts import Authored
-from converters.rewrite.rewriting import Rewrite, rewritten
+from converters.rewrite.rewriting import Rewrite
 from edgevit import record
 from edgevit.lean import COREML_EXTRAS, without
 from edgevit.said import PACKAGE
@@ -43,7 +43,7 @@ def convert(order: Order, into: Path, progress: Progress, rewrites: tuple[Rewrit
     Its islands are kept in float32, by the names that the same package without them gave them.
     """
     progress("re-authoring", 0, 3)
-    authored, done = rewritten(order.model, order.rewrites(rewrites, SCALE, BIAS), order.images)
+    authored, done = order.rewritten(rewrites, SCALE, BIAS)
     stored = order.answering(_annotated(authored, order.recipe))
     image = (1, 3, *order.model.config.image_size)
     exported = torch.export.export(stored, (torch.zeros(image),)).run_decompositions({})

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from converters.rewrite.parts import Authored
 from converters.rewrite.pixels import folded
-from converters.rewrite.rewriting import Rewrite
-from edgevit.types import Input, Island, Preprocess, QuantRecipe
+from converters.rewrite.rewriting import Rewrite, rewritten
+from edgevit import memory
+from edgevit.types import Input, Island, Preprocess, QuantRecipe, Rewritten
 from edgevit.vit.model import ViT
 
 
@@ -21,6 +25,7 @@ class Order:
     uint8 RGB pixels to probabilities, and what `preprocess` says of them is computed inside. `labels` are the classes. Real
     `images` (n, 3, H, W), normalised, prove the rewrites; `seen`, which were calibrated on, give ranges to whoever needs more.
     `islands` are kept in float32 where all else is in float16. The rewrite called `without` is left out, to see what it gives.
+    While the most memory is needed, `alone` is held: of the conversions of one export, by one at a time.
     """
 
     model: ViT
@@ -32,6 +37,7 @@ class Order:
     seen: Tensor | None = None
     islands: tuple[Island, ...] = ()
     without: str = ""
+    alone: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def pixels(self) -> bool:
@@ -44,6 +50,15 @@ class Order:
         """
         wanted = tuple(rewrite for rewrite in wanted if rewrite.name != self.without)
         return (folded(self.preprocess, scale, bias), *wanted) if self.pixels else wanted
+
+    def rewritten(
+        self, wanted: tuple[Rewrite, ...], scale: float = 1.0, bias: float = 0.0
+    ) -> tuple[Authored, tuple[Rewritten, ...]]:
+        """The model with those rewrites, each proven, and what each did."""
+        with self.alone():
+            found = rewritten(self.model, self.rewrites(wanted, scale, bias), self.images)
+            memory.trim()
+        return found
 
     def answering(self, model: nn.Module) -> nn.Module:
         """`model` with the answer that is wanted: its logits, or probabilities."""

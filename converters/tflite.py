@@ -19,9 +19,10 @@ from converters.rewrite.attention import BATCHED_ATTENTION, LAST_BLOCK_ASKS_LESS
 from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.merging import MERGED_BY_PRODUCTS
 from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, SPELT_OUT_NORM
-from converters.rewrite.rewriting import Rewrite, rewritten
+from converters.rewrite.rewriting import Rewrite
 from converters.uint8_input import take_pixels
-from edgevit.types import Delegation, Exported, Progress, Rewritten, Size
+from edgevit import memory
+from edgevit.types import Delegation, Exported, Progress, Rewritten
 from edgevit.vit.model import ViT
 from edgevit.vit.static import Rounding, StaticLinear
 
@@ -53,7 +54,8 @@ def convert(order: Order, into: Path, progress: Progress) -> Exported:
     if order.pixels:
         take_pixels(path)
     progress("counting the delegate's share", 2, 3)
-    delegation = count_delegation(path)
+    with order.alone():
+        delegation = count_delegation(path)
     progress("counting the delegate's share", 3, 3)
     return Exported(FILE, delegation, rewrites)
 
@@ -66,14 +68,15 @@ def write(
     The file takes and gives int8 as `ends` say, by default as the recipe does where it has tensors and logits at its ends.
     """
     progress("converting to TFLite", 0, 3)
-    authored, done = rewritten(order.model, order.rewrites(rewrites), order.images)
+    authored, done = order.rewritten(rewrites)
     stored = dequantized(authored) if order.recipe.quantizes else authored
-    export(order.answering(stored), authored.config.image_size, path)
+    export(order, stored, path)
     del stored
     _let_go()
     if order.recipe.quantizes:
         progress("storing the integers", 1, 3)
-        integers.store(authored, path, *(ends or _ends(order)))
+        with order.alone():
+            integers.store(authored, path, *(ends or _ends(order)))
     return done
 
 
@@ -81,6 +84,7 @@ def _let_go() -> None:
     """Free the floats that were converted: torch keeps what it traced, for its messages, and what follows takes memory again."""
     proxy_tensor._FAKE_TENSOR_ID_TO_PROXY_MAP_FOR_EXPORT.clear()
     gc.collect()
+    memory.trim()
 
 
 def _ends(order: Order) -> Ends:
@@ -95,13 +99,15 @@ def _answers(model: ViT) -> Rounding | None:
     return Rounding.between(*(sum(each) / len(each) for each in zip(*ends, strict=True)))
 
 
-def export(model: nn.Module, size: Size, path: Path) -> None:
-    """Write the file that takes one image (1, H, W, 3) float32 of `size` (height, width).
+def export(order: Order, model: nn.Module, path: Path) -> None:
+    """Write the file that takes one image (1, H, W, 3) float32, of `model`, which was rewritten as ordered.
 
     The light conversion keeps the weights out of the graph that its passes copy: half a gigabyte less for a B/16.
     """
-    example = (torch.zeros(1, *size, 3),)
-    litert_torch.convert(ChannelsLast(model).eval(), example, lightweight_conversion=True).export(str(path))
+    example = (torch.zeros(1, *order.model.config.image_size, 3),)
+    made = litert_torch.convert(ChannelsLast(order.answering(model)).eval(), example, lightweight_conversion=True)
+    with order.alone():
+        made.export(str(path))
 
 
 def store(path: Path, recipe: recipe_manager.RecipeManager) -> None:

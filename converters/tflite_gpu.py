@@ -16,7 +16,6 @@ from converters.rewrite.attention import LAST_BLOCK_ASKS_LESS, Q_K_V_APART
 from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.norms import CENTRED_STREAM, FOLDED_AFFINE, MAPPED_NORM
 from converters.rewrite.rank4 import CONVOLVED_MAPS, RANK_4
-from converters.rewrite.rewriting import rewritten
 from converters.tflite import FILE, export, store
 from converters.uint8_input import take_pixels
 from edgevit.types import Exported, Progress
@@ -30,9 +29,9 @@ REWRITES = (
 def convert(order: Order, into: Path, progress: Progress) -> Exported:
     path = into / FILE
     progress("re-authoring", 0, 3)
-    authored, rewrites = rewritten(order.model, order.rewrites(REWRITES), order.images)
+    authored, rewrites = order.rewritten(REWRITES)
     progress("converting to TFLite", 1, 3)
-    export(order.answering(authored), authored.config.image_size, path)
+    export(order, authored, path)
     lift_products(path)
     if order.pixels:
         take_pixels(path)

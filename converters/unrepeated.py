@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from executorch.backends.xnnpack.partition.graphs import bilinear_2d
 from executorch.exir.pass_base import ExportPass, _ExportPassBase
 from torch import Tensor, nn
 from torch._inductor.decomposition import decompositions
@@ -25,7 +26,7 @@ Kernel = Callable[..., Any]
 
 @contextlib.contextmanager
 def unrepeated() -> Iterator[None]:
-    with _shared_copies(), _remembered_shapes(), _skipped_retraces():
+    with _shared_copies(), _remembered_shapes(), _skipped_retraces(), _no_upsampling():
         yield
 
 
@@ -110,6 +111,17 @@ def _skipped_retraces() -> Iterator[None]:
         yield
     finally:
         _ExportPassBase.call = traced
+
+
+@contextlib.contextmanager
+def _no_upsampling() -> Iterator[None]:
+    """Images that are scaled up are not looked for, whose patterns would be exported first: no ViT has any."""
+    patterns = bilinear_2d.get_graphs_dict
+    bilinear_2d.get_graphs_dict = dict
+    try:
+        yield
+    finally:
+        bilinear_2d.get_graphs_dict = patterns
 
 
 CALLED = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,12 @@ def hold_to(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     except (ImportError, OSError, ValueError):  # Windows has none, and macOS takes none
         return
+
+
+def trim() -> None:
+    """Give what was freed back to the system. glibc keeps it: half a gigabyte after a B/16 was rewritten, or was a graph."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another library, another system
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _fields(file: Path) -> dict[str, int]:

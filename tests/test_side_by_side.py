@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -47,13 +48,26 @@ def test_where_nobody_knows_what_is_free_one_runs_at_a_time() -> None:
 
 
 def test_large_works_stay_below_the_largest_stock_conversion_and_a_fifth() -> None:
-    """The bar of B/16, 3 GB: ExecuTorch's two go side by side, TFLite's not, but one beside the other's check."""
+    """The bar of B/16, 3 GB: two conversions go side by side, and no third."""
     weights = 346_284_744
-    place = room(None, weights, 100 * GB, 2)
+    place = room(None, weights, 100 * GB, 4)
     assert place.bytes == int(1.2 * STOCK.bytes(weights)) - weights
-    executorch, tflite = (targets.get(name).footprint.bytes(weights) for name in ("executorch", "tflite"))
-    assert place.holds(executorch, [executorch]) and not place.holds(tflite, [executorch])
-    assert not place.holds(tflite, [tflite]) and place.holds(tflite, [CHECKING.bytes(weights)])
+    sizes = [targets.get(name).footprint.bytes(weights) for name in ("executorch", "tflite")]
+    for one in sizes:
+        assert all(place.holds(one, [other]) and not place.holds(one, [other, CHECKING.bytes(weights)]) for other in sizes)
+
+
+def test_the_longest_begins_first_and_they_come_in_the_order_asked() -> None:
+    began: list[str] = []
+
+    def do(name: str, progress: Progress, children: Children) -> str:
+        began.append(name)
+        return name
+
+    seconds = {"short": 1.0, "long": 3.0, "longer": 4.0, "another short": 1.0}
+    works = [Work(name, lambda: GB, partial(do, name), length) for name, length in seconds.items()]
+    assert list(in_order(works, Room(1, GB), silent)) == list(seconds)
+    assert began == ["longer", "long", "short", "another short"]
 
 
 def test_small_works_run_freely_and_what_is_free_is_the_end_of_it() -> None:
@@ -220,3 +234,15 @@ def test_nothing_is_known_without_proc(tmp_path: Path) -> None:
 
 def test_the_defaults_are_the_bar() -> None:
     assert side_by_side.OVER_THE_LARGEST == 1.2
+
+
+def test_what_was_freed_is_given_back() -> None:
+    """Blocks too small to be mapped, with one left at the end that keeps the heap from shrinking by itself."""
+    program = (
+        "from edgevit import memory\n"
+        "size = lambda: int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "blocks = [bytearray(50_000) for _ in range(4000)]; last = bytearray(50_000); blocks.clear(); kept = size()\n"
+        "memory.trim(); print(kept - size())"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(ran.stdout) > 100_000_000

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +26,7 @@ from edgevit.jobs.answers import given, load, loader, outputs, torch_runner
 from edgevit.jobs.program import metadata
 from edgevit.jobs.quantize import IMAGES, SEEN
 from edgevit.jobs.reference import GOLDEN_IMAGES, ORIGIN, REFERENCE, golden_rows
+from edgevit.jobs.runtimes import affordable
 from edgevit.types import Artifact, CheckResult, DataChoice, Exported, Outcome, Progress, Repeated, Runner
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 
 HALF = 16
 NAMED = 3
+ALONE = "alone.lock"
+"""Beside the references, which all conversions of an export share: it is locked while one of them needs the most memory."""
 PROVING = 2
 """Golden images on which the rewrites of a conversion are proven."""
 
@@ -56,7 +63,10 @@ def convert(
     progress("converting", 0, None)
     assert artifact.quantization
     seen = _seen(quantized.with_name(SEEN)) if quantized else None
-    order = Order(model, artifact.quantization, images, record.preprocess, record.labels, artifact.input, seen)
+    order = Order(
+        model, artifact.quantization, images, record.preprocess, record.labels, artifact.input, seen,
+        alone=partial(_alone, references.parent / ALONE),
+    )  # fmt: skip
     made = converters.convert(place.converter, order, into, progress)
     looked_at = golden if seen is None else np.concatenate([golden, seen[:GOLDEN_IMAGES].numpy()])
     if order.pixels:
@@ -64,6 +74,14 @@ def convert(
     made = islands.fitting(made, artifact.target, order, looked_at, into, progress)
     counted = targets.delegation(artifact.target, into / made.file)
     return dataclasses.replace(made, delegation=counted) if counted else made
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """What no other process holds while this one does. One that dies lets it go."""
+    with file.open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _seen(file: Path) -> Tensor | None:
@@ -159,7 +177,7 @@ def as_converted(checkpoint: Path, artifact: Artifact) -> ViT:
 
 
 def _alike(checkpoint: Path, artifact: Artifact, golden: Golden, shared: Path) -> np.ndarray:
-    """Logits of the golden batch that the file should give: of the model as it was converted.
+    """Logits of the golden batch, or the first of it, that the file should give: of the model as it was converted.
 
     Other targets hold the same integers: whichever is checked first leaves the logits in the folder `shared` of this export.
     """
@@ -168,7 +186,8 @@ def _alike(checkpoint: Path, artifact: Artifact, golden: Golden, shared: Path) -
     file = shared / f"alike-{integers}-{_dynamic(artifact)}-{merges}.npy"
     if file.exists():
         return np.asarray(np.load(file, allow_pickle=False))
-    logits = torch_runner(as_converted(checkpoint, artifact))(golden.images)
+    assert artifact.config
+    logits = torch_runner(as_converted(checkpoint, artifact))(golden.images[: affordable(artifact.config)])
     with tempfile.NamedTemporaryFile(dir=shared, suffix=".npy", delete=False) as unfinished:
         np.save(unfinished, logits)
     os.replace(unfinished.name, file)
@@ -186,7 +205,7 @@ def _compared(
 ) -> tuple[CheckResult, Golden]:
     """What the runner answers, beside the checkpoint's answers in the file `reference`; and its answers to the golden batch.
 
-    `alike` are the logits of the golden batch that the file should give, of the model as it was converted.
+    `alike` are the logits of the first golden images that the file should give, of the model as it was converted.
     """
     import safetensors.numpy
 
@@ -200,7 +219,7 @@ def _compared(
         raise BadInput(f"the images of {artifact.data} changed while they were read")
     answered = logits[golden_rows(chosen)]
     assert artifact.tolerance
-    error = relative_error(given(artifact, answered), given(artifact, alike))
+    error = relative_error(given(artifact, answered[: len(alike)]), given(artifact, alike))
     result = compare(logits, expected["logits"], classes, error, artifact.tolerance, runner.where, artifact.labels)
     result = _with_faults(result, targets.faults(runner))
     cost = relative_error(given(artifact, answered), given(artifact, golden.logits)) if quantizes(artifact) else None

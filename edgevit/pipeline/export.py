@@ -84,8 +84,7 @@ def export(
 class Exports:
     """What all artifacts of one export share.
 
-    `peaks` are the bytes that the conversions to a target took so far, without the checkpoint's own. `converted` are the names of
-    artifacts that are only to be checked. `at_once` runtimes may answer at a time.
+    `converted` are the names of artifacts that are only to be checked. `at_once` runtimes may answer at a time.
     """
 
     stages: Stages
@@ -96,19 +95,22 @@ class Exports:
     applied: Applied
     required: tuple[str, ...] = ()
     at_once: int = 1
-    peaks: dict[str, int] = field(default_factory=dict)
     converted: set[str] = field(default_factory=set)
 
 
 def _side_by_side(exports: Exports, wanted: list[Pair], jobs: int | None, progress: Progress) -> Iterator[Artifact]:
-    weights = _weights(exports)
-    works = [Work(p.name, partial(_expected, exports, p, weights), partial(_export_one, exports, p)) for p in wanted]
+    weights = (exports.stages.source.folder / checkpoints.WEIGHTS).stat().st_size
+    works = [
+        Work(p.name, partial(_expected, exports, p, weights), partial(_export_one, exports, p), _seconds(exports, p))
+        for p in wanted
+    ]
     room = side_by_side.room(jobs, weights, memory.available(), os.cpu_count() or 1)
     return side_by_side.in_order(works, room, progress)
 
 
-def _weights(exports: Exports) -> int:
-    return (exports.stages.source.folder / checkpoints.WEIGHTS).stat().st_size
+def _seconds(exports: Exports, pair: Pair) -> float:
+    floats, integers = targets.get(pair.target).seconds
+    return integers if exports.recipes[pair.recipe].quantizes else floats
 
 
 CHECKING = Footprint(300 << 20, 1.3)
@@ -118,13 +120,13 @@ RUNTIMES = 2
 
 
 def _expected(exports: Exports, pair: Pair, weights: int) -> int:
-    """Bytes: what another conversion to the same target has just taken, or else what the target says; less once it is done."""
+    """Bytes: what the target says that a conversion takes; less once it is done."""
     target = targets.get(pair.target)
     if targets.missing(target):
         return 0
     if pair.name in exports.converted:
         return CHECKING.bytes(weights)
-    return exports.peaks.get(pair.target) or target.footprint.bytes(weights)
+    return target.footprint.bytes(weights)
 
 
 def _export_one(exports: Exports, pair: Pair, progress: Progress, children: Children) -> Artifact:
@@ -186,7 +188,6 @@ def _make(exports: Exports, pair: Pair, quantized: Path | None, into: Path, prog
     if quantized:
         shutil.copyfile(quantized, into / artifacts.QUANTIZED)
     exports.converted.add(pair.name)
-    exports.peaks[target.name] = max(done.peak_bytes - _weights(exports), exports.peaks.get(target.name, 0))
     artifact = dataclasses.replace(_converted(blank, done, stages, target, into), notes=notes)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         with outcome(Outcome.RUN_FAILED):

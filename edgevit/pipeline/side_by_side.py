@@ -29,11 +29,15 @@ LEFT_ALONE = 0.8
 
 @dataclass(frozen=True)
 class Work(Generic[T]):
-    """Something to do in child processes. `expected` are the bytes that it may still take, as they are known when asked."""
+    """Something to do in child processes. `expected` are the bytes that it may still take, as they are known when asked.
+
+    Of what is waiting, the one of most `seconds` begins first, so that no core is left with nothing to do while another does it.
+    """
 
     name: str
     expected: Callable[[], int]
     do: Callable[[Progress, Children], T]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,13 @@ class _Crew(Generic[T]):
 
     def __init__(self, works: Sequence[Work[T]], place: Room) -> None:
         self.works, self.place = works, place
-        self.waiting = list(range(len(works)))
+        self.waiting = sorted(range(len(works)), key=lambda number: -works[number].seconds)
         self.running: dict[int, threading.Thread] = {}
         self.words: queue.SimpleQueue[Callable[[dict[int, T], Progress], None]] = queue.SimpleQueue()
         self.children = Children()
 
     def start(self) -> None:
-        """Start whatever fits beside what runs, first come first served."""
+        """Start whatever fits beside what runs, the longest first."""
         for number in tuple(self.waiting):
             if self.place.holds(self.works[number].expected(), [self.works[other].expected() for other in self.running]):
                 self.waiting.remove(number)

@@ -66,9 +66,10 @@ class MetadataWriter:
 
 @dataclass(frozen=True)
 class Footprint:
-    """The most memory that work takes, as it was measured: bytes for the libraries, and for each byte of weights.
+    """The memory that work takes beside other work, as it was measured: bytes for the libraries, and for each byte of weights.
 
-    The weights of a checkpoint as they lie in its file are not counted: processes share them.
+    The weights of a checkpoint as they lie in its file are not counted: processes share them. Two conversions never take their
+    most at a time (`Order.alone`), so theirs is half of what two take.
     """
 
     base: int
@@ -96,6 +97,8 @@ class Target:
     max_outside: int | None = None
     """Most delegated subgraphs, and most nodes outside them, before an export counts as UNDELEGATED."""
     footprint: Footprint = Footprint(1 << 30, 9.0)
+    seconds: tuple[float, float] = (20.0, 20.0)
+    """What an export of a B/16 takes, of floats and of integers, as it was measured: which of several is begun first."""
     not_here: str = ""
     """Why the target's own runtime cannot run on this machine, so that no latency is measured; empty where it can."""
     systems: tuple[str, ...] = ()
