@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import litert_torch
@@ -105,9 +108,20 @@ def export(order: Order, model: nn.Module, path: Path) -> None:
     The light conversion keeps the weights out of the graph that its passes copy: half a gigabyte less for a B/16.
     """
     example = (torch.zeros(1, *order.model.config.image_size, 3),)
-    made = litert_torch.convert(ChannelsLast(order.answering(model)).eval(), example, lightweight_conversion=True)
+    with _recursion_as_it_was():
+        made = litert_torch.convert(ChannelsLast(order.answering(model)).eval(), example, lightweight_conversion=True)
     with order.alone():
         made.export(str(path))
+
+
+@contextlib.contextmanager
+def _recursion_as_it_was() -> Iterator[None]:
+    """The light conversion raises Python's limit for good: a hostile file would then overflow the stack and not raise."""
+    limit = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def store(path: Path, recipe: recipe_manager.RecipeManager) -> None:

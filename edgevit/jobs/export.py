@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -183,7 +184,8 @@ def _alike(checkpoint: Path, artifact: Artifact, golden: Golden, shared: Path) -
     """
     integers = folder.sha256(artifact.folder / artifacts.QUANTIZED) if quantizes(artifact) else ""
     merges = "-".join(f"{merge.after}.{merge.patches}" for merge in artifact.merges)
-    file = shared / f"alike-{integers}-{_dynamic(artifact)}-{merges}.npy"
+    images = hashlib.sha256(golden.images.tobytes()).hexdigest()[:16]
+    file = shared / f"alike-{images}-{integers}-{_dynamic(artifact)}-{merges}.npy"
     if file.exists():
         return np.asarray(np.load(file, allow_pickle=False))
     assert artifact.config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,9 @@ def test_a_conversion_holds_it_and_lets_it_go(tmp_path: Path) -> None:
 
     images = torch.randn(2, 3, 16, 16)
     order = Order(ViT(SHAPE).eval(), quantize.get("fp32"), images, Preprocess((16, 16), (16, 16)), alone=alone)
+    limit = sys.getrecursionlimit()
     converters.convert("tflite", order, tmp_path, silent)
+    assert sys.getrecursionlimit() == limit, "litert-torch raises it for good"
     assert max(held) == 1 and held[-1] == 0 and held.count(1) >= 3, "for the proofs, the file, and the count of what is delegated"
 
 
