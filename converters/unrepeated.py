@@ -1,8 +1,9 @@
 """A lowering of ExecuTorch without what it does over and over to no effect. The program that comes out is the same to the byte.
 
-Some sixty passes make every node of the graph anew. Three things of each are needed once, or not at all (docs/log.md has what
-each costs): a copy of all that earlier passes noted of a node; torchao's operators, some ten others each, computed on tensors
-without values; and the whole pass, where nothing has changed since the last one that did no more.
+Some sixty passes make every node of the graph anew. Four things are needed once, or not at all (docs/log.md has what each costs):
+a copy of all that earlier passes noted of a node, and of the weights; torchao's operators, some ten others each, computed on
+tensors without values; a whole pass, where nothing has changed since the last one that did no more; and patterns of images that
+are scaled up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much memory work may still take here: what the machine has left, and what a container leaves of that."""
+"""How much memory work may still take here, by the machine and its container; limits for it, and what was freed given back."""
 
 from __future__ import annotations
 
