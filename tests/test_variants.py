@@ -21,7 +21,7 @@ RECIPES = {
     "tflite-npu": ("int8-static",),
 }  # fmt: skip
 PAIRS = [pipeline.Pair(t.name, recipe) for t in targets.all_targets() for recipe in RECIPES.get(t.name, list(t.recipes)[-1:])]
-WHOLE = {"executorch": 1, "executorch-coreml": 1, "executorch-vulkan": 1, "tflite": 0, "tflite-gpu": 0}
+WHOLE = {"executorch": 1, "executorch-coreml": 1, "executorch-vulkan": 1, "tflite": 0, "tflite-gpu": 0, "tflite-legacy": 0}
 """Nodes outside the delegate of a target that counts them: ExecuTorch counts the call itself."""
 DATA = DataChoice("digits", "held-out", "refuse")
 
