@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from converters.rewrite.parts import Authored
 from converters.rewrite.pixels import folded
-from converters.rewrite.rewriting import Rewrite, rewritten
+from converters.rewrite.rewriting import Once, Rewrite, afresh, rewritten
 from edgevit import memory
 from edgevit.types import Input, Island, Preprocess, QuantRecipe, Rewritten
 from edgevit.vit.model import ViT
@@ -25,7 +25,8 @@ class Order:
     uint8 RGB pixels to probabilities, and what `preprocess` says of them is computed inside. `labels` are the classes. Real
     `images` (n, 3, H, W), normalised, prove the rewrites; `seen`, which were calibrated on, give ranges to whoever needs more.
     `islands` are kept in float32 where all else is in float16. The rewrite called `without` is left out, to see what it gives.
-    While the most memory is needed, `alone` is held: of the conversions of one export, by one at a time.
+    While the most memory is needed, `alone` is held: of the conversions of one export, by one at a time. What proofs measure of
+    the model, others that rewrite it the same way need not measure again: `once` keeps it.
     """
 
     model: ViT
@@ -38,6 +39,7 @@ class Order:
     islands: tuple[Island, ...] = ()
     without: str = ""
     alone: Callable[[], AbstractContextManager[object]] = nullcontext
+    once: Once = afresh
 
     @property
     def pixels(self) -> bool:
@@ -55,8 +57,12 @@ class Order:
         self, wanted: tuple[Rewrite, ...], scale: float = 1.0, bias: float = 0.0
     ) -> tuple[Authored, tuple[Rewritten, ...]]:
         """The model with those rewrites, each proven, and what each did."""
+        taken = f"{scale} * pixel + {bias}" if self.pixels else "images"
         with self.alone():
-            found = rewritten(self.model, self.rewrites(wanted, scale, bias), self.images)
+            found = rewritten(
+                self.model, self.rewrites(wanted, scale, bias), self.images,
+                lambda words, measure: self.once(f"{taken}: {words}", measure),
+            )  # fmt: skip
             memory.trim()
         return found
 

@@ -1,9 +1,9 @@
 """A lowering of ExecuTorch without what it does over and over to no effect. The program that comes out is the same to the byte.
 
-Some sixty passes make every node of the graph anew. Four things are needed once, or not at all (docs/log.md has what each costs):
+Some sixty passes make every node of the graph anew. Five things are needed once, or not at all (docs/log.md has what each costs):
 a copy of all that earlier passes noted of a node, and of the weights; torchao's operators, some ten others each, computed on
-tensors without values; a whole pass, where nothing has changed since the last one that did no more; and patterns of images that
-are scaled up.
+tensors without values; a whole pass, where nothing has changed since the last one that did no more; the Python of a graph that is
+never called; and patterns of images that are scaled up.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch._inductor.decomposition import decompositions
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import Graph, GraphModule
+from torch.fx.graph import _PyTreeCodeGen
 from torch.fx.passes.infra.pass_base import PassResult
 from torch.fx.traceback import NodeSource
 
@@ -27,7 +28,7 @@ Kernel = Callable[..., Any]
 
 @contextlib.contextmanager
 def unrepeated() -> Iterator[None]:
-    with _shared_copies(), _remembered_shapes(), _skipped_retraces(), _no_upsampling():
+    with _shared_copies(), _remembered_shapes(), _skipped_retraces(), _written_when_called(), _no_upsampling():
         yield
 
 
@@ -112,6 +113,29 @@ def _skipped_retraces() -> Iterator[None]:
         yield
     finally:
         _ExportPassBase.call = traced
+
+
+@contextlib.contextmanager
+def _written_when_called() -> Iterator[None]:
+    """A graph becomes Python when it is called, and not after every pass, whose like read its nodes."""
+    write = GraphModule.recompile
+
+    def forward(self: GraphModule, *args: Any, **kwargs: Any) -> Any:
+        write(self)
+        return self(*args, **kwargs)
+
+    def later(self: GraphModule) -> None:
+        if isinstance(self.graph._codegen, _PyTreeCodeGen):
+            self._in_spec, self._out_spec = self.graph._codegen.pytree_info.in_spec, self.graph._codegen.pytree_info.out_spec
+        self._code = "# not written yet"  # whoever prints a graph prints this
+        type(self).forward = forward  # every graph has a class of its own
+        self._recompile_submodules()
+
+    GraphModule.recompile = later  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        GraphModule.recompile = write  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

@@ -35,9 +35,32 @@ def hold_to(most: int) -> None:
 
 
 def trim() -> None:
-    """Give what was freed back to the system. glibc keeps it: half a gigabyte after a B/16 was rewritten, or was a graph."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another library, another system
-        ctypes.CDLL(None).malloc_trim(0)
+    """Give back to the system what was freed, and what was read of mapped weights: it is read again once it is asked for.
+
+    glibc keeps what was freed: half a gigabyte after a B/16 was rewritten, or was a graph.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):  # another library, another system
+        libc = ctypes.CDLL(None)
+        libc.malloc_trim(0)
+        for start, end in _read_alone():
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), DONTNEED)
+
+
+DONTNEED = 4
+"""Linux's MADV_DONTNEED. It would undo what was written into private memory, so that is left alone."""
+WEIGHTS = ".safetensors"
+
+
+def _read_alone() -> Iterator[tuple[int, int]]:
+    """From where to where weights are mapped that nothing was written into."""
+    start, end, weights = 0, 0, False
+    for line in Path("/proc/self/smaps").read_text(errors="replace").splitlines():
+        first, *words = line.split(maxsplit=5)
+        if not first.endswith(":"):
+            start, end = (int(place, 16) for place in first.split("-"))
+            weights = bool(words) and words[-1].endswith(WEIGHTS)
+        elif weights and first == "Anonymous:" and words[0] == "0":
+            yield start, end
 
 
 def _fields(file: Path) -> dict[str, int]:

@@ -246,3 +246,21 @@ def test_what_was_freed_is_given_back() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(ran.stdout) > 100_000_000
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_what_was_read_of_weights_is_given_back(written: bool, tmp_path: Path) -> None:
+    """And read again; but never what was written into them: that stands nowhere else."""
+    (tmp_path / "model.safetensors").write_bytes(b"\1" * 50_000_000)
+    program = (
+        "import mmap, sys; from edgevit import memory\n"
+        "size = lambda: int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "file = open(sys.argv[1], 'rb'); there = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY); sum(there[::4096])\n"
+        "if sys.argv[2] == 'True': there[0] = 7\n"
+        "kept = size(); memory.trim(); print(kept - size(), there[0], sum(there[::4096]))"
+    )
+    asked = [sys.executable, "-c", program, tmp_path / "model.safetensors", str(written)]
+    back, first, total = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    pages = -(-50_000_000 // 4096)
+    assert (first, total) == (("7", str(pages + 6)) if written else ("1", str(pages)))
+    assert int(back) < 10_000_000 if written else int(back) > 40_000_000

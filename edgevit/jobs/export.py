@@ -6,9 +6,10 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,7 @@ def convert(
     order = Order(
         model, artifact.quantization, images, record.preprocess, record.labels, artifact.input, seen,
         alone=partial(_alone, references.parent / ALONE),
+        once=partial(_once, references.parent, _model_in_words(artifact)),
     )  # fmt: skip
     made = converters.convert(place.converter, order, into, progress)
     looked_at = golden if seen is None else np.concatenate([golden, seen[:GOLDEN_IMAGES].numpy()])
@@ -83,6 +85,25 @@ def _alone(file: Path) -> Iterator[None]:
     with file.open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _once(shared: Path, model: str, words: str, measure: Callable[[], list[float]]) -> list[float]:
+    """What another conversion of this export has measured of the same model, from the folder `shared`; or it is measured, and left.
+
+    Numbers come back as they were, to the bit.
+    """
+    file = shared / f"measured-{hashlib.sha256(f'{model}: {words}'.encode()).hexdigest()}.json"
+    if file.exists():
+        return list(json.loads(file.read_text()))
+    measured = measure()
+    folder.write_whole(file, json.dumps(measured).encode())
+    return measured
+
+
+def _model_in_words(artifact: Artifact) -> str:
+    """What makes of an export's checkpoint the model that is converted."""
+    assert artifact.quantization
+    return f"{artifact.quantization.name} {_dynamic(artifact)} {artifact.merges}"
 
 
 def _seen(file: Path) -> Tensor | None:

@@ -1,11 +1,13 @@
-"""While a conversion needs the most memory, no other of the same export does."""
+"""What the conversions of one export do by turns, since it needs the most memory, and once for all."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import math
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -13,10 +15,11 @@ import torch
 import converters
 import quantize
 from converters.order import Order
-from edgevit.jobs.export import _alone
-from edgevit.types import Preprocess, silent
+from edgevit.jobs.export import _alone, _once
+from edgevit.types import Input, Preprocess, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
+from targets import all_targets
 
 SHAPE = config("Pico/8", (16, 16), 5)
 
@@ -60,3 +63,47 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     assert second.wait(30)
     for thread in threads:
         thread.join()
+
+
+def test_what_was_measured_of_a_model_is_not_measured_again(tmp_path: Path) -> None:
+    """What a second converter applies as the first did is known; what it adds is measured, and all is as if it were alone."""
+    asked: list[str] = []
+
+    def once(words: str, measure: Callable[[], list[float]]) -> list[float]:
+        def measured() -> list[float]:
+            asked.append(words)
+            return measure()
+
+        return _once(tmp_path, "a model", words, measured)
+
+    vit = ViT(SHAPE).eval().requires_grad_(False)
+    for p in vit.parameters():
+        p.add_(0.1 * torch.randn_like(p))
+    order = Order(vit, quantize.get("fp32"), torch.randn(2, 3, 16, 16), Preprocess((16, 16), (16, 16)))
+    sharing = dataclasses.replace(order, once=once)
+    counts = []
+    for name in ("executorch", "tflite", "tflite"):
+        asked.clear()
+        assert sharing.rewritten(converters.file(name).REWRITES)[1] == order.rewritten(converters.file(name).REWRITES)[1]
+        counts.append(len(asked))
+    first, second, again = counts
+    assert 0 < second < first / 2 and again == 0
+    asked.clear()
+    dataclasses.replace(sharing, input=Input.PIXELS).rewritten(converters.file("tflite").REWRITES, 2.0)
+    pixels = len(asked)
+    dataclasses.replace(sharing, input=Input.PIXELS).rewritten(converters.file("tflite").REWRITES, 1.0)
+    assert len(asked) == 2 * pixels > 0, "the model takes something else"
+
+
+def test_of_another_model_it_is(tmp_path: Path) -> None:
+    numbers = [0.1, math.inf, 1e-300, 5e-324]
+    assert _once(tmp_path, "a model", "words", lambda: numbers) == numbers
+    assert _once(tmp_path, "a model", "words", lambda: [2.0]) == numbers
+    assert _once(tmp_path, "another", "words", lambda: [2.0]) == [2.0]
+
+
+def test_a_rewrite_is_known_by_its_name() -> None:
+    named: dict[str, object] = {}
+    for converter in {target.converter for target in all_targets()}:
+        for rewrite in converters.file(converter).REWRITES:
+            assert named.setdefault(rewrite.name, rewrite) is rewrite
