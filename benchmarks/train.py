@@ -31,9 +31,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from torch.nn import functional as F
 
+from edgevit.child import peak_bytes
 from edgevit.data.drawing import draws
 from edgevit.ranking import interval
-from edgevit.stage import peak_bytes
 from edgevit.training import optimiser, speed, watch
 from edgevit.training.engine import Engine
 from edgevit.training.fit import fit

@@ -23,7 +23,7 @@ from typing import IO
 import typer
 from typer import testing
 
-from edgevit import stage
+from edgevit import child, stage
 from edgevit.cli.app import app
 
 LIBRARIES = (
@@ -81,7 +81,7 @@ def start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str) 
             os.dup2(log.fileno(), 2)
             sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
             tempfile.tempdir = os.environ["TMPDIR"] = scratch
-            stage.child(write)
+            child.begin(write)
         except BaseException:
             traceback.print_exc()
         finally:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 from edgevit.errors import TookTooLong
+
+
+class Killable(Protocol):
+    def kill(self) -> None: ...
 
 
 class Limit:
     """Kills a child once its seconds are over: native code that goes round in circles listens to nothing else."""
 
-    def __init__(self, child: subprocess.Popen[bytes], seconds: float | None) -> None:
+    def __init__(self, child: Killable, seconds: float | None) -> None:
         self.seconds, self.over = seconds, False
         self._child = child
         self._timer = threading.Timer(seconds or 0, self._end) if seconds else None

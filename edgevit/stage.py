@@ -1,6 +1,6 @@
 """One stage in a child process: its time, its peak memory, its log, its crash as a plain error.
 
-Native converters abort, clash and leak, so each runs in a process of its own. The child runs `child`: it reads one JSON line
+Native converters abort, clash and leak, so each runs in a process of its own. The child (`edgevit.child`) reads one JSON line
 {"job": "module:function", "arguments": {...}} from stdin, and writes JSON lines to a descriptor of its own:
 {"progress": [label, done, total]}, then {"result": ...} or {"error": ...}. No pickle crosses the border. What the libraries
 print lands in the log. When the parent dies, the child dies with it.
@@ -8,9 +8,6 @@ print lands in the log. When the parent dies, the child dies with it.
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import importlib
 import json
 import os
 import signal
@@ -19,20 +16,19 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 import typing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Generic, NoReturn, TypeVar
+from typing import IO, Any, Generic, TypeVar, Union
 
 import msgspec
 
-from edgevit import errors, record
+from edgevit import errors, record, warm
 from edgevit.errors import BadInput, EdgevitError, StageCrashed, StageFailed
 from edgevit.limit import Limit
 from edgevit.types import Progress, silent
 
 T = TypeVar("T")
+Child = Union["subprocess.Popen[bytes]", warm.Forked]
 LOG_TAIL = 20_000
 """Characters of a failed stage's log that its error carries."""
 
@@ -45,7 +41,7 @@ DEFAULTS = {
     "GOMP_SPINCOUNT": "5000",
 }
 
-PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from edgevit.stage import child; child(int(sys.argv[1]))"
+PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from edgevit.child import begin; begin(int(sys.argv[1]))"
 """It looks for modules where the parent does, and so not in the working directory, where a file of the user's may be json.py."""
 
 
@@ -67,7 +63,7 @@ class Children:
     def __init__(self, seconds: float | None = None) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[Child] = set()
         self._stopped = False
 
     def run(self, job: str, returns: type[T], progress: Progress, **arguments: object) -> Finished[T]:
@@ -81,7 +77,7 @@ class Children:
             try:
                 self._add(child)
                 last, doing = _listen(messages, progress)
-                child.wait()
+                code = child.wait()
                 self._go_on()
             except BaseException:
                 _stop(child)
@@ -94,16 +90,16 @@ class Children:
                     child.stdin.close()
             limit.require_kept(job, last)
             if last is None or "result" not in last:
-                raise _failure(job, child.returncode, last, doing, log)
+                raise _failure(job, code, last, doing, log)
         value = msgspec.convert(last["result"], returns, dec_hook=record._rich)
         return Finished(value, time.monotonic() - started, last["peak_bytes"])
 
-    def _add(self, child: subprocess.Popen[bytes]) -> None:
+    def _add(self, child: Child) -> None:
         with self._lock:
             self._running.add(child)
         self._go_on()
 
-    def _remove(self, child: subprocess.Popen[bytes]) -> None:
+    def _remove(self, child: Child) -> None:
         with self._lock:
             self._running.discard(child)
 
@@ -135,18 +131,21 @@ def run_within(seconds: float, job: str, returns: type[T], progress: Progress = 
     return Children(seconds).run(job, returns, progress, **arguments)
 
 
-def _start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+def _start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str) -> tuple[Child, IO[bytes]]:
     """Temporary files of the child go to the folder `scratch`: libraries leave whole models there, and so does a crash."""
     order = _encoded({"job": job, "arguments": arguments})
     read, write = os.pipe()
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-c", PROGRAM, str(write), *sys.path],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=log,
-        pass_fds=[write],
-        env={**DEFAULTS, **os.environ, "TMPDIR": scratch},
-    )
+    environment = {**DEFAULTS, **os.environ, "TMPDIR": scratch}
+    child: Child | None = warm.fork(environment, log.fileno(), write) if job in warm.JOBS else None
+    if child is None:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-c", PROGRAM, str(write), *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            pass_fds=[write],
+            env=environment,
+        )
     os.close(write)
     assert child.stdin is not None
     child.stdin.write(order)
@@ -174,7 +173,7 @@ def _listen(messages: IO[bytes], progress: Progress) -> tuple[dict[str, Any] | N
     return None, doing
 
 
-def _stop(child: subprocess.Popen[bytes]) -> None:
+def _stop(child: Child) -> None:
     child.terminate()
     try:
         child.wait(timeout=5)
@@ -203,90 +202,3 @@ def _cause(code: int) -> str:
         return f"exit code {code}"
     memory = ", perhaps out of memory" if -code == signal.SIGKILL else ""
     return f"{signal.Signals(-code).name}{memory}"
-
-
-class _Voice:
-    """The child's side of the pipe."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.pipe = os.fdopen(descriptor, "wb")
-        self.last = (0.0, "")
-
-    def say(self, message: dict[str, object]) -> None:
-        """By Python's json: msgspec would turn infinity and NaN into null."""
-        self.pipe.write(json.dumps(record.builtins(message)).encode() + b"\n")
-        self.pipe.flush()
-
-    def progress(self, label: str, done: float, total: float | None) -> None:
-        """At most ten a second, but every end and every new label."""
-        now = time.monotonic()
-        if done == total or label != self.last[1] or now - self.last[0] > 0.1:
-            self.last = (now, label)
-            self.say({"progress": [label, done, total]})
-
-
-def peak_bytes() -> int:
-    """The most memory this process has held. The kernel's own figure since exec: rusage's is inherited from the parent."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-SELDOM = 50_000, 20, 100
-"""The thresholds of the garbage collector of a child, which makes millions of objects that stay: a tenth of a lowering's time."""
-
-
-def child(descriptor: int) -> NoReturn:
-    voice = _Voice(descriptor)
-    gc.set_threshold(*SELDOM)
-    _die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, and the parent stops us in order
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    order = json.loads(sys.stdin.readline())
-    threading.Thread(target=_die_without_parent, daemon=True).start()
-    try:
-        message = {"result": _call(order["job"], order["arguments"], voice.progress)}
-    except EdgevitError as error:
-        message = {"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
-    except Exception as error:
-        traceback.print_exc()
-        message = {"error": _plain_words(error)}
-    voice.say({**message, "peak_bytes": peak_bytes()})
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # some native libraries crash in their own exit handlers, after the result is safe
-
-
-def _plain_words(error: Exception) -> dict[str, str]:
-    if isinstance(error, OSError) and error.errno in errors.OF_THE_PLACE:
-        plain = errors.from_os_error(error)
-        return {"kind": "BadInput", "message": plain.message, "hint": plain.hint}
-    text = (str(error).strip() or "no message").splitlines()[0][:300]
-    return {"kind": "StageFailed", "message": f"{type(error).__name__}: {text}", "hint": ""}
-
-
-def _call(job: str, arguments: dict[str, object], progress: Progress) -> object:
-    module, _, name = job.partition(":")
-    function = getattr(importlib.import_module(module), name)
-    hints = typing.get_type_hints(function)
-    typed = {k: msgspec.convert(v, hints[k], dec_hook=record._rich) for k, v in arguments.items()}
-    if "progress" in hints:
-        typed["progress"] = progress
-    return function(**typed)
-
-
-def _die_with_parent() -> None:
-    """Linux does it at once, even to native code that does not let go of the interpreter."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-def _die_without_parent() -> None:
-    """Elsewhere, stdin ends with the parent."""
-    while sys.stdin.read(1):
-        pass
-    os._exit(1)

@@ -48,6 +48,7 @@ SIBLINGS = (
     "edgevit.planning",
     "edgevit.sweeping",
     "edgevit.stage",
+    "edgevit.child",
 )
 
 FLOORS = (
@@ -68,6 +69,7 @@ FLOORS = (
         "edgevit.ranking",
         "edgevit.lean",
         "edgevit.memory",
+        "edgevit.warm",
         "edgevit.limit",
         "edgevit.said",
         "edgevit.toml",

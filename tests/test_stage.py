@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevit import errors, stage
+from edgevit import errors, stage, warm
 from edgevit.errors import BadInput, EdgevitError, LoadFailed, StageCrashed, StageFailed, UnknownName
 from edgevit.types import Delegation, Exported, Latency, Outcome
 
@@ -23,10 +23,19 @@ JOBS = Path(__file__).parent / "sabotage"
 ON_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
-@pytest.fixture(autouse=True)
-def jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child looks for modules where its parent does."""
+class Every:
+    """Of a set, what is asked of the jobs that begin warm."""
+
+    def __contains__(self, job: object) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True, params=["cold", pytest.param("warm", marks=ON_LINUX)])
+def begun(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Children of either kind do the same. They look for modules where their parent does."""
     monkeypatch.syspath_prepend(str(JOBS))
+    monkeypatch.setattr(warm, "JOBS", Every() if request.param == "warm" else ())
+    return str(request.param)
 
 
 def _until(holds: Callable[[], bool], seconds: float = 60) -> None:
@@ -193,7 +202,9 @@ def test_the_child_ends_with_the_call(
 PARENT = """
 import pathlib, sys
 sys.path.insert(0, sys.argv[1])
-from edgevit import stage
+from edgevit import stage, warm
+if sys.argv[4] == "warm":
+    warm.JOBS = ("stage_jobs:sleep",)
 stage.run("stage_jobs:sleep", type(None), flag=pathlib.Path(sys.argv[2]), how=sys.argv[3])
 """
 
@@ -201,9 +212,9 @@ stage.run("stage_jobs:sleep", type(None), flag=pathlib.Path(sys.argv[2]), how=sy
 @ON_LINUX
 @pytest.mark.parametrize("how", ["python", "native"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_child_dies_with_its_parent(tmp_path: Path, how: str, number: signal.Signals) -> None:
+def test_the_child_dies_with_its_parent(tmp_path: Path, how: str, number: signal.Signals, begun: str) -> None:
     flag = tmp_path / "flag"
-    with subprocess.Popen([sys.executable, "-c", PARENT, str(JOBS), str(flag), how]) as parent:
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(JOBS), str(flag), how, begun]) as parent:
         _until(flag.exists)
         child = int(flag.read_text())
         try:
@@ -226,12 +237,12 @@ def test_what_a_library_leaves_behind_goes_with_the_child(tmp_path: Path, how: s
 
 
 @ON_LINUX
-def test_peak_memory_is_the_child_s_own() -> None:
+def test_peak_memory_is_the_child_s_own(begun: str) -> None:
     """What the parent holds does not count, what the child holds does."""
     ours = b"x" * (400 << 20)
     small = stage.run("stage_jobs:hold", int, megabytes=1).peak_bytes
     large = stage.run("stage_jobs:hold", int, megabytes=300).peak_bytes
-    assert 1 << 20 < small < 200 << 20
+    assert 1 << 20 < small < (400 if begun == "warm" else 200) << 20
     assert 290 << 20 < large - small < 340 << 20
     del ours
 
@@ -246,3 +257,39 @@ def test_a_folder_of_the_user_s_is_no_library(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-c", program]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stdout) == (0, "4.0"), ran.stderr
+
+
+@ON_LINUX
+def test_a_warm_child_has_torch_and_what_its_parent_has_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm, "JOBS", Every())
+    stage.run("stage_jobs:process", int)
+    monkeypatch.setenv("A_VARIABLE", "of now")
+    monkeypatch.chdir(tmp_path)
+    parents = set()
+    for threads in ("1", "2", "1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        found = stage.run("stage_jobs:surroundings", dict[str, str]).value
+        assert found["torch"] == "True" and found["A_VARIABLE"] == "of now" and found["folder"] == str(tmp_path)
+        assert found["threads"] == threads, "what is read by an import is read by another"
+        parents.add(found["parent"])
+    assert len(parents) == 2 and str(os.getpid()) not in parents
+
+
+@ON_LINUX
+def test_where_none_can_be_forked_one_begins_cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm, "JOBS", Every())
+    monkeypatch.setattr(warm, "PROGRAM", "raise SystemExit('there is no torch here')")
+    monkeypatch.setenv("TORCH_OF_THIS_TEST", "another nursery")
+    assert stage.run("stage_jobs:surroundings", dict[str, str]).value["parent"] == str(os.getpid())
+
+
+@ON_LINUX
+def test_the_nursery_goes_with_its_parent(tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(JOBS)!r})\n"
+        "from edgevit import stage, warm; warm.JOBS = ('stage_jobs:surroundings',)\n"
+        "print(stage.run('stage_jobs:surroundings', dict[str, str]).value['parent'])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert not ran.stderr
+    _until(lambda: _gone(int(ran.stdout)), 20)

@@ -88,9 +88,9 @@ def _alone(file: Path) -> Iterator[None]:
 
 
 def _once(shared: Path, model: str, words: str, measure: Callable[[], list[float]]) -> list[float]:
-    """What another conversion of this export has measured of the same model, from the folder `shared`; or it is measured, and left.
+    """What another conversion of this export has measured of the same model, from the folder `shared`, to the bit.
 
-    Numbers come back as they were, to the bit.
+    Where none has, it is measured, and left for the next.
     """
     file = shared / f"measured-{hashlib.sha256(f'{model}: {words}'.encode()).hexdigest()}.json"
     if file.exists():

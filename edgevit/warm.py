@@ -1,0 +1,218 @@
+"""Children that begin with torch imported: forked from a process that has imported it, and has done nothing else since.
+
+The import is a second of every stage that computes with torch, of which an export has a dozen. The process it is done in once,
+the nursery, has one thread and computes nothing, so that what is forked from it begins as if by itself. It is asked over a
+socket, with one packet for each child, that brings what a child has of its parent: environment, folder, path of modules, and
+descriptors for stdin, its log, its voice and its exit code. It goes when its parent goes, and its children with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from typing import IO, Any, NoReturn
+
+JOBS = frozenset({
+    "edgevit.jobs.export:check", "edgevit.jobs.export:convert", "edgevit.jobs.gains:convert", "edgevit.jobs.quantize:quantize",
+    "edgevit.jobs.reference:reference",
+})  # fmt: skip
+"""Those that compute with torch, several in one command, on files of the user's own."""
+FIRST = "torch"
+LATER = ("edgevit.jobs.export", "edgevit.vit.model", "torchao.quantization")
+"""What is imported before the first child is forked, and what while it works."""
+READ_ONCE = ("CUDA", "DNNL", "GOMP", "KMP", "LD_", "MKL", "OMP", "ONEDNN", "OPENBLAS", "PYTHON", "PYTORCH", "TORCH")
+"""How variables begin that are read while something is imported: with others of these, another nursery is needed."""
+PACKET = 1 << 17
+"""Bytes that one packet surely holds."""
+
+PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[2:]; from edgevit import warm; from edgevit.child import begin; "
+    "warm.serve(int(sys.argv[1]), begin)"
+)
+
+
+class Forked:
+    """A child of the nursery: of `subprocess.Popen`, what a stage asks of its child."""
+
+    def __init__(self, process: int, status: int, stdin: IO[bytes]) -> None:
+        self.stdin: IO[bytes] | None = stdin
+        self.returncode: int | None = None
+        self._process, self._status = process, status
+        self._lock = threading.Lock()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, or minus the signal that ended it. Raises subprocess.TimeoutExpired after so many seconds."""
+        poll = select.poll()
+        if self.returncode is None:
+            poll.register(self._status, select.POLLIN)
+            if not poll.poll(None if timeout is None else 1000 * timeout):
+                raise subprocess.TimeoutExpired("stage", timeout or 0)
+        with self._lock:  # another thread may have read it
+            if self.returncode is None:
+                said = os.read(self._status, 16)
+                self.returncode = int(said) if said else -signal.SIGKILL  # the nursery died, and so did its children
+                os.close(self._status)
+        return self.returncode
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, number)
+
+    def __del__(self) -> None:
+        os.close(self._process)
+        if self.returncode is None:
+            os.close(self._status)
+
+
+class _Nursery:
+    """The process, as its parent knows it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", PROGRAM, str(theirs.fileno()), *sys.path],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+            )
+
+    def fork(self, order: bytes, log: int, voice: int) -> Forked:
+        """A child that begins. Raises OSError where the process is gone, or was never able."""
+        asked, given = os.pipe()
+        told, status = os.pipe()
+        try:
+            socket.send_fds(self._line, [order], [asked, log, voice, status])
+            _, (process,), _, _ = socket.recv_fds(self._line, 1, 1)
+        except (OSError, ValueError) as error:
+            os.close(given)
+            os.close(told)
+            raise OSError("no child") from error
+        finally:
+            os.close(asked)
+            os.close(status)
+        return Forked(process, told, os.fdopen(given, "wb"))
+
+
+_lock = threading.Lock()
+_nurseries: dict[object, _Nursery] = {}
+
+
+def fork(environment: Mapping[str, str], log: int, voice: int) -> Forked | None:
+    """A child that has torch imported, and reads its order from stdin; None where there can be none, and one begins cold.
+
+    `log` and `voice` are descriptors of its output and of what it says to its parent.
+    """
+    if sys.platform != "linux":  # elsewhere what was imported may not survive a fork
+        return None
+    order = json.dumps({"environment": dict(environment), "folder": os.getcwd(), "path": sys.path}).encode()
+    kind = frozenset((name, value) for name, value in environment.items() if name.startswith(READ_ONCE))
+    if len(order) > PACKET:
+        return None
+    with _lock:
+        if kind not in _nurseries:
+            _nurseries[kind] = _Nursery(environment)
+        try:
+            return _nurseries[kind].fork(order, log, voice)
+        except OSError:
+            del _nurseries[kind]
+            return None
+
+
+def serve(descriptor: int, begin: Callable[[int], NoReturn]) -> NoReturn:
+    """Be the nursery, for whoever has the other end of the socket: fork children, of which each calls `begin`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    importlib.import_module(FIRST)
+    later = list(LATER)
+    ward = _Ward(socket.socket(fileno=descriptor), begin)
+    while True:
+        ward.look(0 if later else None)
+        if later:
+            with contextlib.suppress(Exception):  # the child that wants it says so
+                importlib.import_module(later.pop(0))
+
+
+class _Ward:
+    """The children of a nursery: the exit code of each goes to whoever asked for it."""
+
+    def __init__(self, line: socket.socket, begin: Callable[[int], NoReturn]) -> None:
+        self.children: dict[int, tuple[int, int]] = {}
+        """The number of each, and where its exit code is written, by the descriptor that tells its end."""
+        self._line, self._begin = line, begin
+        self._poll = select.poll()
+        self._poll.register(line, select.POLLIN)
+
+    def look(self, timeout: float | None) -> None:
+        for descriptor, _ in self._poll.poll(timeout):
+            if descriptor == self._line.fileno():
+                self._hear()
+            else:
+                self._bury(descriptor)
+
+    def _hear(self) -> None:
+        order, descriptors, _, _ = socket.recv_fds(self._line, PACKET, 4)
+        if not order:
+            os._exit(0)  # nobody is there any more; the children die of it
+        gc.freeze()  # else the first collection of a child would copy all that it shares
+        number = os.fork()
+        if number == 0:
+            self._be_born(json.loads(order), *descriptors)
+        *given, status = descriptors
+        for each in given:
+            os.close(each)
+        process = os.pidfd_open(number)
+        self.children[process] = number, status
+        self._poll.register(process, select.POLLIN)
+        socket.send_fds(self._line, [b"."], [process])
+
+    def _be_born(self, order: dict[str, Any], asked: int, log: int, voice: int, status: int) -> NoReturn:
+        try:
+            for other in (status, self._line.fileno(), *self.children, *(each for _, each in self.children.values())):
+                os.close(other)
+            for number, place in ((asked, 0), (log, 1), (log, 2)):
+                os.dup2(number, place)
+            os.close(asked)
+            os.close(log)
+            os.chdir(order["folder"])
+            os.environ.clear()
+            os.environ.update(order["environment"])
+            sys.path[:] = order["path"]
+            tempfile.tempdir = None
+            self._begin(voice)
+        except SystemExit as asked:
+            code = asked.code if isinstance(asked.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    def _bury(self, process: int) -> None:
+        self._poll.unregister(process)
+        number, status = self.children.pop(process)
+        _, ended = os.waitpid(number, 0)
+        with contextlib.suppress(OSError):
+            os.write(status, str(os.waitstatus_to_exitcode(ended)).encode())
+        os.close(status)
+        os.close(process)
