@@ -63,7 +63,6 @@ class Forked:
             if self.returncode is None:
                 said = os.read(self._status, 16)
                 self.returncode = int(said) if said else -signal.SIGKILL  # the nursery died, and so did its children
-                os.close(self._status)
         return self.returncode
 
     def kill(self) -> None:
@@ -78,8 +77,7 @@ class Forked:
 
     def __del__(self) -> None:
         os.close(self._process)
-        if self.returncode is None:
-            os.close(self._status)
+        os.close(self._status)
 
 
 class _Nursery:
@@ -98,20 +96,27 @@ class _Nursery:
             )
 
     def fork(self, order: bytes, log: int, voice: int) -> Forked:
-        """A child that begins. Raises OSError where the process is gone, or was never able."""
+        """A child that begins. Raises OSError where there is none: the process is gone, was never able, or finds no room."""
         asked, given = os.pipe()
         told, status = os.pipe()
         try:
             socket.send_fds(self._line, [order], [asked, log, voice, status])
             _, (process,), _, _ = socket.recv_fds(self._line, 1, 1)
-        except (OSError, ValueError) as error:
+        except BaseException as error:
             os.close(given)
             os.close(told)
-            raise OSError("no child") from error
+            if isinstance(error, OSError | ValueError):
+                raise OSError("no child") from error
+            self._line.close()  # the answer to this may still come, and is nobody else's
+            raise
         finally:
             os.close(asked)
             os.close(status)
         return Forked(process, told, os.fdopen(given, "wb"))
+
+    @property
+    def over(self) -> bool:
+        return self._process.poll() is not None
 
 
 _lock = threading.Lock()
@@ -125,7 +130,8 @@ def fork(environment: Mapping[str, str], log: int, voice: int) -> Forked | None:
     """
     if sys.platform != "linux":  # elsewhere what was imported may not survive a fork
         return None
-    order = json.dumps({"environment": dict(environment), "folder": os.getcwd(), "path": sys.path}).encode()
+    surroundings = {"environment": dict(environment), "folder": os.getcwd(), "path": list(map(str, sys.path))}
+    order = json.dumps(surroundings).encode()
     kind = frozenset((name, value) for name, value in environment.items() if name.startswith(READ_ONCE))
     if len(order) > PACKET:
         return None
@@ -135,7 +141,8 @@ def fork(environment: Mapping[str, str], log: int, voice: int) -> Forked | None:
         try:
             return _nurseries[kind].fork(order, log, voice)
         except OSError:
-            del _nurseries[kind]
+            if _nurseries[kind].over:
+                del _nurseries[kind]
             return None
 
 
@@ -174,7 +181,13 @@ class _Ward:
         if not order:
             os._exit(0)  # nobody is there any more; the children die of it
         gc.freeze()  # else the first collection of a child would copy all that it shares
-        number = os.fork()
+        try:
+            number = os.fork()
+        except OSError:
+            for each in descriptors:
+                os.close(each)
+            self._line.send(b"!")
+            return
         if number == 0:
             self._be_born(json.loads(order), *descriptors)
         *given, status = descriptors
