@@ -136,17 +136,23 @@ def _start(job: str, arguments: dict[str, object], log: IO[bytes], scratch: str)
     order = _encoded({"job": job, "arguments": arguments})
     read, write = os.pipe()
     environment = {**DEFAULTS, **os.environ, "TMPDIR": scratch}
-    child: Child | None = warm.fork(environment, log.fileno(), write) if job in warm.JOBS else None
-    if child is None:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-c", PROGRAM, str(write), *sys.path],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            pass_fds=[write],
-            env=environment,
-        )
-    os.close(write)
+    child: Child | None
+    try:
+        child = warm.fork(environment, log.fileno(), write) if job in warm.JOBS else None
+        if child is None:
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-c", PROGRAM, str(write), *sys.path],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=[write],
+                env=environment,
+            )
+    except BaseException:
+        os.close(read)
+        raise
+    finally:
+        os.close(write)
     assert child.stdin is not None
     child.stdin.write(order)
     child.stdin.flush()

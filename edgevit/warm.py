@@ -30,12 +30,17 @@ JOBS = frozenset({
 })  # fmt: skip
 """Those that compute with torch, several in one command, on files of the user's own."""
 FIRST = "torch"
-LATER = ("edgevit.jobs.export", "edgevit.vit.model", "torchao.quantization")
-"""What is imported before the first child is forked, and what while it works."""
+LATER = ("edgevit.vit.model", "edgevit.jobs.export", "torch._dynamo", "torch._functorch.aot_autograd")
+"""What is imported before the first child is forked, and what while it works: nothing that asks for a GPU, as torchao does, which
+no child could ask for after it."""
 READ_ONCE = ("CUDA", "DNNL", "GOMP", "KMP", "LD_", "MKL", "OMP", "ONEDNN", "OPENBLAS", "PYTHON", "PYTORCH", "TORCH")
 """How variables begin that are read while something is imported: with others of these, another nursery is needed."""
 PACKET = 1 << 17
 """Bytes that one packet surely holds."""
+ABLE = sys.platform == "linux" and hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")
+"""Elsewhere what was imported may not survive a fork, and no number tells a child from another that came after it."""
+PATIENCE = 60.0
+"""Seconds after which a nursery that does not answer hangs."""
 
 PROGRAM = (
     "import sys; sys.path[:] = sys.argv[2:]; from edgevit import warm; from edgevit.child import begin; "
@@ -85,6 +90,8 @@ class _Nursery:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._line.settimeout(PATIENCE)
+        self._scratch = tempfile.TemporaryDirectory(prefix="edgevit-nursery-", ignore_cleanup_errors=True)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", PROGRAM, str(theirs.fileno()), *sys.path],
@@ -92,7 +99,7 @@ class _Nursery:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=environment,
+                env={**environment, "TMPDIR": self._scratch.name},
             )
 
     def fork(self, order: bytes, log: int, voice: int) -> Forked:
@@ -105,9 +112,10 @@ class _Nursery:
         except BaseException as error:
             os.close(given)
             os.close(told)
+            if isinstance(error, TimeoutError) or not isinstance(error, OSError | ValueError):
+                self._line.close()  # the answer to this may still come, and is nobody else's
             if isinstance(error, OSError | ValueError):
                 raise OSError("no child") from error
-            self._line.close()  # the answer to this may still come, and is nobody else's
             raise
         finally:
             os.close(asked)
@@ -116,11 +124,12 @@ class _Nursery:
 
     @property
     def over(self) -> bool:
-        return self._process.poll() is not None
+        return self._line.fileno() < 0 or self._process.poll() is not None
 
 
 _lock = threading.Lock()
-_nurseries: dict[object, _Nursery] = {}
+_nurseries: dict[object, _Nursery | None] = {}
+"""None where one is over: another would fare no better."""
 
 
 def fork(environment: Mapping[str, str], log: int, voice: int) -> Forked | None:
@@ -128,27 +137,30 @@ def fork(environment: Mapping[str, str], log: int, voice: int) -> Forked | None:
 
     `log` and `voice` are descriptors of its output and of what it says to its parent.
     """
-    if sys.platform != "linux":  # elsewhere what was imported may not survive a fork
+    if not ABLE or "" in environment:  # a variable without a name cannot be unset
         return None
     surroundings = {"environment": dict(environment), "folder": os.getcwd(), "path": list(map(str, sys.path))}
     order = json.dumps(surroundings).encode()
-    kind = frozenset((name, value) for name, value in environment.items() if name.startswith(READ_ONCE))
     if len(order) > PACKET:
         return None
+    read_once = frozenset((name, value) for name, value in environment.items() if name.startswith(READ_ONCE))
+    kind = os.getpid(), read_once
     with _lock:
         if kind not in _nurseries:
             _nurseries[kind] = _Nursery(environment)
+        nursery = _nurseries[kind]
         try:
-            return _nurseries[kind].fork(order, log, voice)
+            return nursery.fork(order, log, voice) if nursery else None
         except OSError:
-            if _nurseries[kind].over:
-                del _nurseries[kind]
+            if nursery and nursery.over:
+                _nurseries[kind] = None
             return None
 
 
 def serve(descriptor: int, begin: Callable[[int], NoReturn]) -> NoReturn:
     """Be the nursery, for whoever has the other end of the socket: fork children, of which each calls `begin`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody learns how a child ended
     importlib.import_module(FIRST)
     later = list(LATER)
     ward = _Ward(socket.socket(fileno=descriptor), begin)
@@ -182,8 +194,10 @@ class _Ward:
             os._exit(0)  # nobody is there any more; the children die of it
         gc.freeze()  # else the first collection of a child would copy all that it shares
         try:
-            number = os.fork()
+            number = os.fork() if len(descriptors) == 4 else None
         except OSError:
+            number = None
+        if number is None:
             for each in descriptors:
                 os.close(each)
             self._line.send(b"!")
@@ -193,7 +207,14 @@ class _Ward:
         *given, status = descriptors
         for each in given:
             os.close(each)
-        process = os.pidfd_open(number)
+        try:
+            process = os.pidfd_open(number)
+        except OSError:
+            os.kill(number, signal.SIGKILL)
+            os.waitpid(number, 0)
+            os.close(status)
+            self._line.send(b"!")
+            return
         self.children[process] = number, status
         self._poll.register(process, select.POLLIN)
         socket.send_fds(self._line, [b"."], [process])
@@ -206,14 +227,17 @@ class _Ward:
                 os.dup2(number, place)
             os.close(asked)
             os.close(log)
-            os.chdir(order["folder"])
+            if order["folder"] != os.getcwd():
+                os.chdir(order["folder"])
             os.environ.clear()
             os.environ.update(order["environment"])
             sys.path[:] = order["path"]
             tempfile.tempdir = None
             self._begin(voice)
-        except SystemExit as asked:
-            code = asked.code if isinstance(asked.code, int) else 1
+        except SystemExit as exit:
+            code = 0 if exit.code is None else exit.code & 0xFF if isinstance(exit.code, int) else 1
+            if code and not isinstance(exit.code, int):
+                sys.stderr.write(f"{exit.code}\n")
         except BaseException:
             traceback.print_exc()
             code = 1

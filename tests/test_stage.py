@@ -156,12 +156,14 @@ def test_much_output_neither_blocks_nor_floods() -> None:
         ("SIGSEGV", "die died: SIGSEGV"),
         ("SIGKILL", "die died: SIGKILL, perhaps out of memory"),
         ("exit", "die died: exit code 3"),
+        ("exit in words", "die died: exit code 1"),
     ],
 )
 def test_a_crash_names_its_cause_and_others_go_on(how: str, words: str) -> None:
     with pytest.raises(StageCrashed) as caught:
         stage.run("stage_jobs:die", type(None), how=how)
     assert caught.value.message == words and "last words" in caught.value.log
+    assert ("the reason" in caught.value.log) == (how == "exit in words")
     assert stage.run("stage_jobs:number", float, value=1.0).value == 1.0
 
 
@@ -239,6 +241,8 @@ def test_what_a_library_leaves_behind_goes_with_the_child(tmp_path: Path, how: s
 @ON_LINUX
 def test_peak_memory_is_the_child_s_own(begun: str) -> None:
     """What the parent holds does not count, what the child holds does."""
+    if begun == "warm":
+        _until(lambda: stage.run("stage_jobs:imported", bool, names=warm.LATER).value)
     ours = b"x" * (400 << 20)
     small = stage.run("stage_jobs:hold", int, megabytes=1).peak_bytes
     large = stage.run("stage_jobs:hold", int, megabytes=300).peak_bytes
@@ -277,10 +281,45 @@ def test_a_warm_child_has_torch_and_what_its_parent_has_now(tmp_path: Path, monk
 
 @ON_LINUX
 def test_where_none_can_be_forked_one_begins_cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other nursery is tried after one that is over."""
     monkeypatch.setattr(warm, "JOBS", Every())
-    monkeypatch.setattr(warm, "PROGRAM", "raise SystemExit('there is no torch here')")
     monkeypatch.setenv("TORCH_OF_THIS_TEST", "another nursery")
+    with monkeypatch.context() as patch:
+        patch.setattr(warm, "PROGRAM", "raise SystemExit('there is no torch here')")
+        assert stage.run("stage_jobs:surroundings", dict[str, str]).value["parent"] == str(os.getpid())
     assert stage.run("stage_jobs:surroundings", dict[str, str]).value["parent"] == str(os.getpid())
+
+
+@ON_LINUX
+def test_where_the_end_of_children_is_ignored(tmp_path: Path) -> None:
+    """As some supervisors leave it to what they start."""
+    program = (
+        f"import signal, sys; sys.path.insert(0, {str(JOBS)!r}); signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "from edgevit import stage, warm; warm.JOBS = ('stage_jobs:surroundings',)\n"
+        "print(len({stage.run('stage_jobs:surroundings', dict[str, str]).value['parent'] for _ in range(3)}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.stdout, ran.stderr) == ("1\n", "")
+
+
+def test_a_variable_without_a_name_begins_cold() -> None:
+    """Some shells leave one, and no program can unset it."""
+    assert warm.fork({"": "value"}, 1, 2) is None
+
+
+def test_what_is_imported_before_a_fork_asks_for_no_gpu() -> None:
+    """No child could ask for it any more."""
+    program = (
+        "import importlib, torch\n"
+        "asked = []\n"
+        "for name in ('is_available', 'device_count', 'init', 'current_device', 'get_device_capability'):\n"
+        "    setattr(torch.cuda, name, lambda *_, name=name: asked.append(name))\n"
+        "from edgevit import warm\n"
+        "for name in warm.LATER: importlib.import_module(name)\n"
+        "print(asked, torch.cuda.is_initialized())"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert ran.stdout == "[] False\n"
 
 
 @ON_LINUX

@@ -75,8 +75,8 @@ def shout(megabytes: int) -> int:
 
 def die(how: str) -> None:
     print("last words", flush=True)
-    if how == "exit":
-        sys.exit(3)
+    if how.startswith("exit"):
+        sys.exit({"exit": 3, "exit in words": "the reason"}[how])
     if how == "abort":
         os.abort()
     os.kill(os.getpid(), getattr(signal, how))
@@ -125,3 +125,7 @@ def surroundings() -> dict[str, str]:
 
     found = {"A_VARIABLE": os.environ.get("A_VARIABLE", ""), "folder": os.getcwd(), "parent": str(os.getppid())}
     return {**found, "torch": str(there), "threads": str(torch.get_num_threads())}
+
+
+def imported(names: tuple[str, ...]) -> bool:
+    return all(name in sys.modules for name in names)
