@@ -35,7 +35,7 @@ AVERAGED = (*SGD, "--ema", "0.9", "--accumulate", "2", "--precision", "float32")
 def _start(workers: int, *arguments: object, restarts: int = 0) -> subprocess.Popen[str]:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", workers, "--max-restarts", restarts]
     command = [sys.executable, *torchrun, *(["-m", "edgevit"]), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TESTED_BY": str(os.getpid())}
     return subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
@@ -131,7 +131,7 @@ def test_a_worker_that_dies_is_started_again(workers: int, tmp_path: Path) -> No
     _run(workers, *SGD, "--epochs", 3, "--out", whole)
     started = _start(workers, *SGD, "--epochs", 3, "--save-minutes", 0, "--out", cut, restarts=1)
     _until_epoch(cut, 2)
-    (victim, *_) = _processes(workers - 1, "edgevit.stage")
+    (victim, *_) = _processes(workers - 1, "edgevit.child")
     os.kill(victim, signal.SIGKILL)
     said, errors = started.communicate(timeout=300)
     assert started.returncode == 0, errors
@@ -148,21 +148,22 @@ def _until_epoch(run: Path, epoch: int) -> None:
 
 
 def _processes(rank: int, words: str) -> list[int]:
-    """Those of a worker whose command says so."""
+    """Those of a worker of ours whose command says so: other tests may run beside this."""
+    marks = {f"RANK={rank}".encode(), f"TESTED_BY={os.getpid()}".encode()}
     found = []
     for entry in Path("/proc").iterdir():
         try:
             environment, command = ((entry / name).read_bytes() for name in ("environ", "cmdline"))
         except (OSError, ValueError):
             continue
-        if f"\0RANK={rank}\0".encode() in b"\0" + environment and words.encode() in command:
+        if marks <= set(environment.split(b"\0")) and words.encode() in command:
             found.append(int(entry.name))
     return found
 
 
 def _kill_all(started: subprocess.Popen[str]) -> None:
     for rank in range(3):
-        for pid in _processes(rank, "edgevit.stage"):
+        for pid in _processes(rank, "edgevit.child"):
             os.kill(pid, signal.SIGKILL)
     started.kill()
     started.communicate()
