@@ -18,7 +18,7 @@ import threading
 import time
 import typing
 from dataclasses import dataclass
-from typing import IO, Any, Generic, TypeVar, Union
+from typing import IO, Any, Generic, TypeVar
 
 import msgspec
 
@@ -28,7 +28,7 @@ from edgevit.limit import Limit
 from edgevit.types import Progress, silent
 
 T = TypeVar("T")
-Child = Union["subprocess.Popen[bytes]", warm.Forked]
+Child = subprocess.Popen[bytes] | warm.Forked
 LOG_TAIL = 20_000
 """Characters of a failed stage's log that its error carries."""
 
