@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Iterator
 
-COREML_EXTRAS = ("tensorflow", "executorch", "sklearn", "xgboost", "libsvm")
+COREML_EXTRAS = ("tensorflow", "executorch", "sklearn", "transformers", "xgboost", "libsvm")
 """What coremltools loads where it is installed, for front ends that are not used here: 4 s without, up to 17 s with them."""
 
 

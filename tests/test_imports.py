@@ -69,6 +69,7 @@ FLOORS = (
         "edgevit.ranking",
         "edgevit.lean",
         "edgevit.memory",
+        "edgevit.onednn",
         "edgevit.warm",
         "edgevit.limit",
         "edgevit.said",

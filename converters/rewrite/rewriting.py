@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from converters.linear import dequantized, quantized
 from converters.rewrite.parts import Authored
 from edgevit.errors import EdgevitError
+from edgevit.onednn import ByOneDNN
 from edgevit.types import Rewritten
 from edgevit.vit.model import ViT
 
@@ -63,7 +64,8 @@ class _Copy:
     @torch.no_grad()
     def of(cls, vit: ViT, images: Tensor, once: Once) -> _Copy:
         def answered() -> list[float]:
-            return torch.cat([vit(image[None]) for image in images]).flatten().tolist()
+            with ByOneDNN():
+                return torch.cat([vit(image[None]) for image in images]).flatten().tolist()
 
         expected = torch.tensor(once(f"{images.dtype}", answered), dtype=images.dtype).reshape(len(images), -1)
         return cls(Authored(vit), images, expected, once)
@@ -74,7 +76,8 @@ class _Copy:
 
     @torch.no_grad()
     def _difference(self, on: Sequence[int]) -> float:
-        answered = torch.cat([self.model(self.model.given(self.images[i : i + 1])) for i in on])
+        with ByOneDNN():
+            answered = torch.cat([self.model(self.model.given(self.images[i : i + 1])) for i in on])
         expected = self.expected[list(on)]
         return float((answered - expected).norm() / expected.norm().clamp_min(1e-30))
 

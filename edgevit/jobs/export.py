@@ -101,9 +101,9 @@ def _once(shared: Path, model: str, words: str, measure: Callable[[], list[float
 
 
 def _model_in_words(artifact: Artifact) -> str:
-    """What makes of an export's checkpoint the model that is converted."""
+    """The model that is converted, made of an export's checkpoint; not how it rounds activations, for proofs are in floats."""
     assert artifact.quantization
-    return f"{artifact.quantization.name} {_dynamic(artifact)} {artifact.merges}"
+    return f"{artifact.quantization.name} {artifact.merges}"
 
 
 def _seen(file: Path) -> Tensor | None:

@@ -27,6 +27,8 @@ Answering = Callable[[Runner, Golden, np.ndarray], Answers]
 
 AFFORDED, FEWEST = 80e9, 4
 """Multiply-adds in all, and images at the least: a B/16 answers 5 images in each, an S/16 and what is smaller all of them."""
+ONE = 1
+"""Thread for the golden batch, beside which other work goes on: two that wait for each other take eight times as long."""
 
 
 def golden(artifact: Artifact, runtime: Runtime, batch: Path, into: Path, progress: Progress) -> Ran:
@@ -35,7 +37,7 @@ def golden(artifact: Artifact, runtime: Runtime, batch: Path, into: Path, progre
     def answers(runner: Runner, found: Golden, again: np.ndarray) -> Answers:
         return again, found.logits, found.classes
 
-    return _run(artifact, runtime, batch, answers, progress)
+    return _run(artifact, runtime, batch, answers, progress, ONE)
 
 
 def chosen(
@@ -56,14 +58,16 @@ def chosen(
     return _run(artifact, runtime, artifact.folder, answers, progress)
 
 
-def _run(artifact: Artifact, runtime: Runtime, batch: Path, answers: Answering, progress: Progress) -> Ran:
+def _run(
+    artifact: Artifact, runtime: Runtime, batch: Path, answers: Answering, progress: Progress, threads: int | None = None
+) -> Ran:
     file = artifacts.model_file(artifact)
     if runtime.judges:
         refused = targets.judged(artifact.target, runtime.name, file)
         return Ran(runtime.name, Outcome.UNDELEGATED if refused else Outcome.PASS, refused)
     progress(f"loading in {runtime.name}", 0, None)
     try:
-        runner = called(artifact, targets.load_in(artifact.target, runtime.name, file), runtime.pixels)
+        runner = called(artifact, targets.load_in(artifact.target, runtime.name, file, threads), runtime.pixels)
     except NoRuntime as error:
         return Ran(runtime.name, Outcome.SKIPPED, error.message)
     except Exception as error:  # of a runtime, which may raise anything

@@ -14,12 +14,10 @@ from torch import Tensor
 from edgevit.errors import BadInput, DamagedFile
 from targets.mil import package
 from targets.mil.magnitudes import overflow
-from targets.mil.program import Program, program
+from targets.mil.program import program
 
 MOST = 3
 """Operators that are named."""
-CHUNK = 1 << 20
-"""Numbers in the largest intermediate result that are computed at once: 4 MiB, so that they stay near the processor."""
 
 
 class Evaluator:
@@ -39,7 +37,7 @@ class Evaluator:
             raise DamagedFile(f"its input is {self._program.image.shape}, not one image (1, 3, H, W): {path}")
         if len(self._program.logits.shape) != 2 or self._program.logits.shape[0] != 1:
             raise DamagedFile(f"its output is {self._program.logits.shape}, not logits (1, classes): {path}")
-        self._batched = torch.vmap(self._program.watched, chunk_size=_chunk(self._program))
+        self._batched = self._program.mapped(self._program.watched)
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Images (N, 3, H, W) float32, preprocessed, to logits (N, classes) float32. Raises BadInput.
@@ -71,9 +69,3 @@ class Evaluator:
         """Where float16 overflowed on the way to the answers that were given so far; empty where it did not."""
         first = ", ".join(f"{name}: {count}" for name, count in self._overflows.most_common(MOST))
         return f"float16 overflows for {self._overflows.total()} of {self._images} images, first at {first}" if first else ""
-
-
-def _chunk(program: Program) -> int:
-    """Images computed at once."""
-    largest = max((np.prod(slot.shape) for step in program.steps for slot in step.outputs), default=1)
-    return max(1, int(CHUNK // largest))

@@ -7,7 +7,6 @@ sums up within itself nobody sees from outside; half of the range is left for th
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from edgevit.types import Island
 from targets.mil import package
-from targets.mil.program import Program, Step, program
+from targets.mil.program import Program, Slot, Step, program
 from targets.mil.values import stored
 
 LARGEST = 65504.0
@@ -56,23 +55,25 @@ def too_large(path: Path, images: NDArray[Any]) -> tuple[Island, ...]:
 
 def _largest(found: Program, images: Tensor) -> Mapping[int, float]:
     """By the place of each value, how large it gets when nothing is rounded to float16."""
-    single = [
-        replace(step, outputs=tuple(replace(slot, kind=_widened(slot.kind)) for slot in step.outputs)) for step in found.steps
-    ]
-    largest: dict[int, float] = defaultdict(float)
-    for image in images:
-        values = {**found.constants, found.image.place: image[None]}
-        for step in single:
-            step.run(values, found.package)
-            for slot in step.outputs:
-                value = values[slot.place]
-                assert isinstance(value, Tensor)
-                largest[slot.place] = max(largest[slot.place], float(value.abs().max()))
-    return largest
+    single = replace(found, image=_widened(found.image), steps=tuple(
+        replace(step, outputs=tuple(map(_widened, step.outputs))) for step in found.steps
+    ))  # fmt: skip
+    known = [slot.place for step in single.steps for slot in step.outputs]
+
+    def reached(image: Tensor) -> Tensor:
+        largest: dict[int, Tensor] = {}
+        single.evaluate(image, lambda values: largest.update({at: _magnitude(each) for at, each in values.items()}))
+        return torch.stack([largest[place] for place in known])
+
+    return dict(zip(known, single.mapped(reached)(images[:, None]).amax(0).tolist(), strict=True))
 
 
-def _widened(kind: str) -> str:
-    return "fp32" if kind == "fp16" else kind
+def _magnitude(value: Tensor) -> Tensor:
+    return value.abs().amax().float()
+
+
+def _widened(slot: Slot) -> Slot:
+    return replace(slot, kind="fp32") if slot.kind == "fp16" else slot
 
 
 def places(found: Program) -> dict[str, str]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgevit.onednn import linear
 from targets.mil.constexpr import CONSTEXPR
 from targets.mil.moves import MOVES, Operation, ints
 from targets.mil.pointwise import POINTWISE
@@ -30,10 +31,6 @@ def matmul(x: Tensor, y: Tensor, transpose_x: Tensor, transpose_y: Tensor) -> Te
 def einsum(values: Sequence[Tensor], equation: str) -> Tensor:
     """MIL knows one equation in rank 4 and one in rank 3, under any letters; an axis of size 1 is broadcast."""
     return torch.einsum(equation, *values)
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.linear(x, weight, bias)
 
 
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -29,6 +30,9 @@ CLASSIFY = "classify"
 
 Seen = Callable[[dict[int, Tensor]], None]
 """Who is handed what each step computes, by its place."""
+Given = TypeVar("Given")
+CHUNK = 1 << 22
+"""Numbers in the largest intermediate result that are computed at once: 16 MiB, of some images that share each weight."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,11 @@ class Program:
             if seen:
                 seen({slot.place: cast(Tensor, values[slot.place]) for slot in step.outputs if slot.place in values})
         return cast(Tensor, values[self.logits.place]), watch
+
+    def mapped(self, function: Callable[[Tensor], Given]) -> Callable[[Tensor], Given]:
+        """A `function` of one image that takes the steps, over many: some at once, each as if it were alone."""
+        largest = max((math.prod(slot.shape) for step in self.steps for slot in step.outputs), default=1)
+        return torch.vmap(function, chunk_size=max(1, CHUNK // largest))
 
 
 def program(package: Package) -> Program:

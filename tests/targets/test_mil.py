@@ -127,7 +127,7 @@ def test_lower_precision_shows_in_the_logits(form: str, least: float, vit: ViT, 
 @pytest.mark.parametrize("form", ["fp32", "fp16", "fp16 iOS 18", "torchao"])
 def test_a_batch_equals_its_images_one_by_one(form: str, shelf: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = evaluate.Evaluator(shelf[form])(IMAGES)
-    monkeypatch.setattr(evaluate, "CHUNK", 1)
+    monkeypatch.setattr("targets.mil.program.CHUNK", 1)
     single = evaluate.Evaluator(shelf[form])
     one_by_one = np.concatenate([single(image[None]) for image in IMAGES])
     np.testing.assert_allclose(whole, one_by_one, rtol=1e-5 if form == "fp32" else 5e-3, atol=1e-5 if form == "fp32" else 2e-3)
