@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import uuid
 from collections import Counter
@@ -19,10 +20,10 @@ from converters.order import Order
 from converters.rewrite.channels import Pointwise
 from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite
-from edgevit import record
+from edgevit import memory, record
 from edgevit.lean import COREML_EXTRAS, without
 from edgevit.said import PACKAGE
-from edgevit.types import Delegation, Described, Exported, Island, Progress, QuantRecipe
+from edgevit.types import Delegation, Described, Exported, Island, Progress, QuantRecipe, Rewritten
 
 with without(*COREML_EXTRAS):
     import coremltools as ct
@@ -42,6 +43,13 @@ def convert(order: Order, into: Path, progress: Progress, rewrites: tuple[Rewrit
 
     Its islands are kept in float32, by the names that the same package without them gave them.
     """
+    done = _written(order, into / FILE, progress, rewrites, system)
+    gc.collect()  # coremltools holds its copies of the weights in circles, and whoever looks at the package takes memory again
+    memory.trim()
+    return Exported(FILE, UNKNOWN, done, order.islands)
+
+
+def _written(order: Order, path: Path, progress: Progress, rewrites: tuple[Rewrite, ...], system: str) -> tuple[Rewritten, ...]:
     progress("re-authoring", 0, 3)
     authored, done = order.rewritten(rewrites, SCALE, BIAS)
     stored = order.answering(_annotated(authored, order.recipe))
@@ -51,10 +59,10 @@ def convert(order: Order, into: Path, progress: Progress, rewrites: tuple[Rewrit
     package = _package(exported, order, image, system)
     progress("storing the package", 2, 3)
     _describe(package, order)
-    package.save(str(into / FILE))
-    settle(into / FILE)
+    package.save(str(path))
+    settle(path)
     progress("storing the package", 3, 3)
-    return Exported(FILE, UNKNOWN, done, order.islands)
+    return done
 
 
 def _precision(recipe: QuantRecipe, islands: tuple[Island, ...]) -> Any:

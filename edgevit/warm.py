@@ -25,12 +25,12 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, NoReturn
 
 JOBS = frozenset({
-    "edgevit.jobs.export:check", "edgevit.jobs.export:convert", "edgevit.jobs.gains:convert", "edgevit.jobs.quantize:quantize",
+    "edgevit.jobs.check:check", "edgevit.jobs.export:convert", "edgevit.jobs.gains:convert", "edgevit.jobs.quantize:quantize",
     "edgevit.jobs.reference:reference",
 })  # fmt: skip
 """Those that compute with torch, several in one command, on files of the user's own."""
 FIRST = "torch"
-LATER = ("edgevit.vit.model", "edgevit.jobs.export", "torch._dynamo", "torch._functorch.aot_autograd")
+LATER = ("edgevit.vit.model", "edgevit.jobs.check", "torch._dynamo", "torch._functorch.aot_autograd")
 """What is imported before the first child is forked, and what while it works: nothing that asks for a GPU, as torchao does, which
 no child could ask for after it."""
 READ_ONCE = ("CUDA", "DNNL", "GOMP", "KMP", "LD_", "MKL", "OMP", "ONEDNN", "OPENBLAS", "PYTHON", "PYTORCH", "TORCH")

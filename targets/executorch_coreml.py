@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.errors import DamagedFile, NoRuntime
-from edgevit.types import Library, Runner, Target, Trace
+from edgevit.types import Footprint, Library, Runner, Target, Trace
 from targets.executorch import ExecutorchRunner
 from targets.program import described as described
 from targets.tolerances import FP16, FP32, INT4, WEIGHTS
@@ -25,6 +25,8 @@ TARGET = Target(
     recipes={"fp32": FP32, "fp16": FP16, **{form: WEIGHTS[form] for form in ("int8", *INT4)}},
     activations=(),
     needs=(Library("executorch", "executorch"), Library("coremltools", "coreml"), Library("torchao", "executorch")),
+    footprint=Footprint(460 << 20, 2.4),
+    seconds=(23.0, 24.0),
     max_subgraphs=1,
     max_outside=1,  # the call of the delegate itself
     systems=("Darwin", "macOS", "iOS"),

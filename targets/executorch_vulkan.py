@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgevit.types import Library, Target, Tolerance
+from edgevit.types import Footprint, Library, Target, Tolerance
 from targets.executorch import ExecutorchRunner
 from targets.program import described as described
 from targets.tolerances import FP16
@@ -18,6 +18,8 @@ TARGET = Target(
     recipes={"fp32": Tolerance(0.002, 0.005, 0.995), "fp16": FP16},  # a GELU in its tanh form: 2e-4
     activations=(),
     needs=(Library("executorch", "executorch"), Library("torchao", "executorch")),
+    footprint=Footprint(460 << 20, 2.2),
+    seconds=(18.0, 18.0),
     max_subgraphs=1,
     max_outside=1,  # the call of the delegate itself
     pixels_outside=1,  # the cast of pixels to floats

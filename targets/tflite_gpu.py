@@ -27,6 +27,7 @@ TARGET = Target(
     recipes={"fp32": FP32, "fp16": FP16},
     activations=(),
     needs=tflite.TARGET.needs,
+    footprint=tflite.TARGET.footprint,
     max_subgraphs=1,
     max_outside=0,
     not_here="a phone's GPU is not here, and a figure of this machine's CPU would say nothing of it",

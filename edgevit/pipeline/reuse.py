@@ -94,7 +94,7 @@ class Stages:
         depends = self._of(artifact) if self.cache else {}
         if self.cache:
             depends |= {"reference": self._reference(), "file": artifact.sha256, "answers": folder.hashes(references)}
-        return self._run("edgevit.jobs.export:check", CheckResult, depends, into, progress, children, **given)
+        return self._run("edgevit.jobs.check:check", CheckResult, depends, into, progress, children, **given)
 
     def runtime(self, artifact: Artifact, runtime: Runtime, batch: Path, progress: Progress, children: Children) -> Ran:
         """The golden batch in the folder `batch` in another runtime. One in which it broke is tried anew the next time."""

@@ -65,7 +65,7 @@ def _golden(artifact: Artifact, progress: Progress) -> Looked:
     if absent := targets.missing(place):
         return Looked(what, None, f"not run: {', '.join(library.module for library in absent)} is not installed")
     try:
-        found = stage.run("edgevit.jobs.export:repeat", Repeated, progress, artifact=artifact).value
+        found = stage.run("edgevit.jobs.check:repeat", Repeated, progress, artifact=artifact).value
     except EdgevitError as error:
         return Looked(what, False, error.message)
     if found.relative_error is None:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgevit.errors import BadInput, DamagedFile
-from targets.mil import package
+from targets.mil import program
 from targets.mil.magnitudes import overflow
-from targets.mil.program import program
 
 MOST = 3
 """Operators that are named."""
@@ -32,7 +31,7 @@ class Evaluator:
 
     def __init__(self, path: Path) -> None:
         self._images, self._overflows = 0, Counter[str]()
-        self._program = program(package.read(path))
+        self._program = program.read(path)
         if len(self._program.image.shape) != 4 or self._program.image.shape[0] != 1:
             raise DamagedFile(f"its input is {self._program.image.shape}, not one image (1, 3, H, W): {path}")
         if len(self._program.logits.shape) != 2 or self._program.logits.shape[0] != 1:

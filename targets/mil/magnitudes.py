@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgevit.types import Island
-from targets.mil import package
-from targets.mil.program import Program, Slot, Step, program
+from targets.mil import package, program
+from targets.mil.program import Program, Slot, Step
 from targets.mil.values import stored
 
 LARGEST = 65504.0
@@ -38,10 +38,10 @@ def too_large(path: Path, images: NDArray[Any]) -> tuple[Island, ...]:
 
     Raises DamagedFile and EdgevitError as the evaluator does.
     """
-    found = program(package.read(path))
-    halves = {slot.place for step in found.steps for slot in step.outputs if slot.kind == "fp16"}
-    if not halves:
+    if not package.read(path).halves:
         return ()
+    found = program.read(path)
+    halves = {slot.place for step in found.steps for slot in step.outputs if slot.kind == "fp16"}
     entering = torch.from_numpy(images)
     largest = _largest(found, entering.permute(0, 3, 1, 2).float() if found.pixels else entering)
     touched = {step: max((largest[place] for place in step.values & halves), default=0.0) for step in found.steps}

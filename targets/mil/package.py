@@ -51,6 +51,12 @@ class Package:
             raise DamagedFile(f"no function main in the Core ML program: {self.folder}")
         return main.block_specializations[main.opset].operations
 
+    @property
+    def halves(self) -> bool:
+        """Whether any operation gives float16."""
+        kinds = (output.type.tensorType.dataType for operation in self.operations for output in operation.outputs)
+        return any(kind == proto.MIL_pb2.DataType.FLOAT16 for kind in kinds)
+
     @cached_property
     def main(self) -> Any:
         """The program as coremltools reads it: a typed `mil.Function`, defaults filled in. Raises DamagedFile."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,9 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
+from edgevit import memory
 from edgevit.errors import DamagedFile, EdgevitError
+from targets.mil import package
 from targets.mil.library import proto, types
 from targets.mil.moves import MOVES
 from targets.mil.ops import OPERATIONS
@@ -125,6 +128,14 @@ class Program:
         """A `function` of one image that takes the steps, over many: some at once, each as if it were alone."""
         largest = max((math.prod(slot.shape) for step in self.steps for slot in step.outputs), default=1)
         return torch.vmap(function, chunk_size=max(1, CHUNK // largest))
+
+
+def read(path: Path) -> Program:
+    """That of the package at `path`, alone: coremltools' own holds all weights once more, in circles, and is let go of here."""
+    found = program(package.read(path))
+    gc.collect()
+    memory.trim()
+    return found
 
 
 def program(package: Package) -> Program:

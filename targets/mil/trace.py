@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from edgevit.types import Computed
-from targets.mil import package
-from targets.mil.program import Program, Step, program
+from targets.mil import program
+from targets.mil.program import Program, Step
 
 
 class MilTrace:
@@ -20,7 +20,7 @@ class MilTrace:
     blind = ""
 
     def __init__(self, path: Path) -> None:
-        self._program: Program = program(package.read(path))
+        self._program: Program = program.read(path)
         slots = [(step, slot) for step in self._program.steps for slot in step.outputs]
         self._places = {slot.place: number for number, (_, slot) in enumerate(slots)}
         self.computed = tuple(

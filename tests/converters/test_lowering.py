@@ -18,7 +18,7 @@ from edgevit import checkpoint as checkpoints
 from edgevit import folder, stage
 from edgevit.artifact import Golden
 from edgevit.errors import DamagedFile, NoRuntime
-from edgevit.jobs.export import check
+from edgevit.jobs.check import check
 from edgevit.types import Artifact, Checkpoint, DataChoice, Exported, Input, Outcome, Preprocess, TrainConfig, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
