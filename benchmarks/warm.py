@@ -29,7 +29,7 @@ from edgevit.cli.app import app
 LIBRARIES = (
     "torch", "safetensors.numpy", "safetensors.torch", "matplotlib.figure", "ai_edge_litert.interpreter", "targets.mil.evaluate",
     "targets.mil.flat", "targets.files.mlpackage", "targets.files.tflite", "targets.files.executorch",
-    "executorch.extension.pybindings._portable_lib", "converters.litert", "edgevit.jobs.inspect", "edgevit.jobs.export",
+    "executorch.extension.pybindings._portable_lib", "converters.litert", "edgevit.jobs.inspect", "edgevit.jobs.check",
     "edgevit.jobs.answers", "edgevit.cli.inside", "edgevit.cli.work", "edgevit.pipeline",
 )  # fmt: skip
 
