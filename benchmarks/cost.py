@@ -2,11 +2,11 @@
 
     python benchmarks/cost.py CHECKPOINT DATA --stock STOCK_PY [--rounds 2] [--json FILE]
 
-`edgevit export CHECKPOINT --no-cache --data DATA`, with its proofs, checks and runtimes; then STOCK_PY, which makes the files of
-ExecuTorch and TFLite; then, of the model that STOCK_PY builds, packages by coremltools and programs by ExecuTorch with the Core ML
-delegate, each in floats and with weights of int8. The targets are those that such files stand beside, two recipes each; `--target
-all` has two artifacts more, without a stock conversion of their own. Stock weights are random: no time depends on them. Run nothing
-else meanwhile.
+`edgevit export CHECKPOINT --no-cache --data DATA`, with its proofs, checks and runtimes; then STOCK_PY, which makes the
+files of ExecuTorch and TFLite; then, of the model that STOCK_PY builds, packages by coremltools and programs by ExecuTorch
+with the Core ML delegate, each in floats and with weights of int8. The targets are those that such files stand beside, two
+recipes each; `--target all` has two artifacts more, without a stock conversion of their own. Stock weights are random: no
+time depends on them. Run nothing else meanwhile.
 
 It prints Markdown. Memory is the sum over all processes of what each holds for itself and its share of what several hold (PSS),
 asked four times a second; that holds the processes up, so it is a round of its own, and none with `--no-memory`.
