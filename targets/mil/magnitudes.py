@@ -69,7 +69,8 @@ def _largest(found: Program, images: Tensor) -> Mapping[int, float]:
 
 
 def _magnitude(value: Tensor) -> Tensor:
-    return value.abs().amax().float()
+    """What is no number counts as infinite: it would hide how large the values of other images are."""
+    return value.float().abs().nan_to_num(nan=torch.inf, posinf=torch.inf).amax()
 
 
 def _widened(slot: Slot) -> Slot:

@@ -159,3 +159,12 @@ def test_an_island_leaves_the_neural_engine(make: Make) -> None:
     file, _ = make("coreml-ane", "fp16", targets.too_large("coreml-ane", plain, IMAGES.numpy()))
     counted = targets.delegation("coreml-ane", file)
     assert counted and counted.outside and "float32" in counted.reason
+
+
+def test_what_is_no_number_hides_no_large_value() -> None:
+    """The largest over some images, of which one gave NaN, is not smaller than what the others reached."""
+    from targets.mil.magnitudes import LIMIT, _magnitude
+
+    images = torch.tensor([[1.0, torch.nan], [2.0, -3.0]])
+    assert torch.stack([_magnitude(image) for image in images]).amax() > LIMIT
+    assert _magnitude(images[1]) == 3.0 and _magnitude(torch.tensor([-torch.inf])) == torch.inf
