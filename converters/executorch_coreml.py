@@ -13,6 +13,7 @@ from converters.rewrite.answers import SLICED_ANSWERS
 from converters.rewrite.constants import CONSTANTS
 from converters.rewrite.merging import MERGED_BY_PRODUCTS
 from edgevit.lean import COREML_EXTRAS, without
+from edgevit.protomaps import without_copies
 from edgevit.types import Exported, Progress
 
 with without(*(name for name in COREML_EXTRAS if name != "executorch")):
@@ -21,6 +22,8 @@ with without(*(name for name in COREML_EXTRAS if name != "executorch")):
     from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 
     from converters.lowering import FILE, lower
+
+without_copies(ct.proto.MIL_pb2.DESCRIPTOR)
 
 REWRITES = (*CONSTANTS, MERGED_BY_PRODUCTS, SPELT_OUT_GELU, SLICED_ANSWERS)
 

@@ -70,6 +70,7 @@ FLOORS = (
         "edgevit.lean",
         "edgevit.memory",
         "edgevit.onednn",
+        "edgevit.protomaps",
         "edgevit.warm",
         "edgevit.limit",
         "edgevit.said",
@@ -106,7 +107,7 @@ ONLY_IN = {
     "executorch": (
         "converters.executorch", "converters.executorch_coreml", "converters.executorch_vulkan", "converters.lowering",
         "converters.operators", "converters.static", "converters.unrepeated", "targets.bundle", "targets.etdump",
-        "targets.executorch", "targets.executorch_coreml", "targets.program", "targets.devices.worker",
+        "targets.executorch", "targets.program", "targets.devices.worker",
     ),
     "coremltools": (
         "converters.mlprogram", "converters.executorch_coreml", "targets.coreml", "targets.devices.worker",
@@ -122,6 +123,7 @@ ONLY_IN = {
     "tflite_support": ("targets.tflite_runtimes",),
     "tensorflow_lite_support": ("converters.tflite_metadata",),
     "libusb_package": ("edgevit.lean",),
+    "google": ("edgevit.protomaps",),
 }  # fmt: skip
 """One seam to each library: the rooms that may import it."""
 
