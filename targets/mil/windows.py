@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgevit.onednn import conv2d
 from targets.mil.moves import Operation, ints
 
-CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
+CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {3: F.conv1d, 4: conv2d, 5: F.conv3d}
 
 
 def conv(
@@ -29,7 +30,7 @@ def conv(
     stride, dilation = ints(strides), ints(dilations)
     kernel = [(size - 1) * step + 1 for size, step in zip(weight.shape[2:], dilation, strict=True)]
     margins = _margins(x, pad_type, pad, kernel, stride)
-    return CONVOLUTIONS[x.ndim](F.pad(x, last_first(margins)), weight, bias, stride, 0, dilation, int(groups))
+    return CONVOLUTIONS[x.ndim](F.pad(x, last_first(margins)), weight, bias, stride=stride, dilation=dilation, groups=int(groups))
 
 
 MAX_POOLS: dict[int, Callable[..., Tensor]] = {3: F.max_pool1d, 4: F.max_pool2d, 5: F.max_pool3d}
