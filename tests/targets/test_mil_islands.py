@@ -29,6 +29,7 @@ import targets
 from converters.order import Order
 from quantize import apply as quantizing
 from targets.mil import magnitudes
+from targets.mil.program import Program
 
 SHAPE = dataclasses.replace(config("Pico/8", (32, 32), 10), depth=2)
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -159,6 +160,24 @@ def test_an_island_leaves_the_neural_engine(make: Make) -> None:
     file, _ = make("coreml-ane", "fp16", targets.too_large("coreml-ane", plain, IMAGES.numpy()))
     counted = targets.delegation("coreml-ane", file)
     assert counted and counted.outside and "float32" in counted.reason
+
+
+@pytest.mark.parametrize(("reached", "looked_at"), [(0.9, [4]), (1.1, [4, 6])])
+def test_all_images_are_looked_at_where_the_first_come_near(
+    reached: float, looked_at: list[int], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fifth or the sixth is what overflows."""
+    seen: list[int] = []
+
+    def largest(found: Program, images: torch.Tensor) -> dict[int, float]:
+        seen.append(len(images))
+        most = reached * magnitudes.CLEAR if len(images) == magnitudes.FIRST else 2 * magnitudes.LIMIT
+        return {slot.place: most for step in found.steps for slot in step.outputs}
+
+    monkeypatch.setattr(magnitudes, "_largest", largest)
+    plain, _ = make("coreml", "fp16")
+    islands = targets.too_large("coreml", plain, IMAGES[[0, 1, 2, 3, 0, 1]].numpy())
+    assert seen == looked_at and bool(islands) is (len(seen) == 2)
 
 
 def test_what_is_no_number_hides_no_large_value() -> None:
