@@ -7,9 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from edgevit.errors import DamagedFile, NoRuntime
 from edgevit.types import Footprint, Library, Runner, Target, Trace
 from targets.executorch import ExecutorchRunner
 from targets.program import described as described
@@ -56,31 +54,10 @@ def trace(file: Path) -> Trace:
 
 @contextmanager
 def _package(file: Path) -> Iterator[Path]:
-    """The package in the program, as a folder while it lasts."""
+    """The package in the program, as a folder while it lasts. Raises DamagedFile, and NoRuntime where the program does more."""
+    from targets.files.executorch import delegated
     from targets.mil.flat import unflatten
 
     with tempfile.TemporaryDirectory(prefix="edgevit-") as folder:
-        unflatten(delegated(file), Path(folder))
+        unflatten(delegated(file, BACKEND), Path(folder))
         yield Path(folder) / "model.mlpackage"
-
-
-def delegated(file: Path) -> bytes:
-    """What the Core ML delegate of the program is given. Raises DamagedFile, and NoRuntime where the program does more."""
-    from executorch.exir._serialize._program import deserialize_pte_binary
-
-    try:
-        program = deserialize_pte_binary(file.read_bytes()).program
-        (plan,) = (plan for plan in program.execution_plan if plan.name == "forward")  # the others are constants
-        names = [delegate.id for delegate in plan.delegates]
-        steps = [instruction.instr_args for chain in plan.chains for instruction in chain.instructions]
-    except Exception as error:  # of a reader of other people's files, which may raise anything
-        raise DamagedFile(f"not an ExecuTorch program: {file}") from error
-    if names != [BACKEND] or len(steps) != 1:
-        raise NoRuntime(
-            f"{len(steps)} steps and the delegates {', '.join(names) or 'none'}: nothing here runs more than one package"
-        )
-    return _data(program, plan.delegates[0])
-
-
-def _data(program: Any, delegate: Any) -> bytes:
-    return bytes(program.backend_delegate_data[delegate.processed.index].data)

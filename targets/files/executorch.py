@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgevit.errors import DamagedFile, EdgevitError
+from edgevit.errors import DamagedFile, EdgevitError, NoRuntime
 from edgevit.types import Contents, Delegate, Operators, Port
 from targets.files import delegates, tables
 from targets.files.parts import Constant, layers
@@ -106,6 +106,22 @@ def read(path: Path) -> Contents:
         metadata=tuple(sorted(found.pairs)),
         notes=tuple(found.notes),
     )
+
+
+def delegated(path: Path, name: str) -> bytes:
+    """What the delegate `name` is given, in a program that is one call of it. Raises DamagedFile; NoRuntime for a larger one."""
+    program = _Program(tables.opened(path))
+    plan = next((plan for plan in program.plans if plan.text(0) == "forward"), None)  # the others are constants
+    if plan is None:
+        raise DamagedFile(f"an ExecuTorch program without the method forward: {path}")
+    given = list(plan.tables(7))
+    names = [delegate.text(0) for delegate in given]
+    steps = [step.integer(0, "B") for chain in plan.tables(5) for step in chain.tables(2)]
+    if names != [name] or steps != [DELEGATE]:
+        words = f"{len(steps)} steps and the delegates {', '.join(names) or 'none'}"
+        raise NoRuntime(f"{words}: nothing here runs more than one package")
+    blob = program.blob(given[0])
+    return blob.read(0, blob.end - blob.start)
 
 
 def _ports(values: Values, plan: Table, slot: int, role: str) -> tuple[Port, ...]:
