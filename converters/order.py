@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from converters.rewrite.parts import Authored
 from converters.rewrite.pixels import folded
-from converters.rewrite.rewriting import Once, Rewrite, afresh, rewritten
+from converters.rewrite.rewriting import Held, Once, Rewrite, afresh, rewritten
 from edgevit import memory
 from edgevit.types import Input, Island, Preprocess, QuantRecipe, Rewritten
 from edgevit.vit.model import ViT
@@ -25,8 +24,9 @@ class Order:
     uint8 RGB pixels to probabilities, and what `preprocess` says of them is computed inside. `labels` are the classes. Real
     `images` (n, 3, H, W), normalised, prove the rewrites; `seen`, which were calibrated on, give ranges to whoever needs more.
     `islands` are kept in float32 where all else is in float16. The rewrite called `without` is left out, to see what it gives.
-    While the most memory is needed, `alone` is held: of the conversions of one export, by one at a time. What proofs measure of
-    the model, others that rewrite it the same way need not measure again: `once` keeps it.
+    While the most memory is needed, `alone` is held: of the conversions of one export, by one at a time. While much is, `beside`
+    is: by some at a time, but by none while one is alone. What proofs measure of the model, others that rewrite it the same way
+    need not measure again: `once` keeps it.
     """
 
     model: ViT
@@ -38,7 +38,8 @@ class Order:
     seen: Tensor | None = None
     islands: tuple[Island, ...] = ()
     without: str = ""
-    alone: Callable[[], AbstractContextManager[object]] = nullcontext
+    alone: Held = nullcontext
+    beside: Held = nullcontext
     once: Once = afresh
 
     @property
@@ -58,12 +59,11 @@ class Order:
     ) -> tuple[Authored, tuple[Rewritten, ...]]:
         """The model with those rewrites, each proven, and what each did."""
         taken = f"{scale} * pixel + {bias}" if self.pixels else "images"
-        with self.alone():
-            found = rewritten(
-                self.model, self.rewrites(wanted, scale, bias), self.images,
-                lambda words, measure: self.once(f"{taken}: {words}", measure),
-            )  # fmt: skip
-            memory.trim()
+        found = rewritten(
+            self.model, self.rewrites(wanted, scale, bias), self.images,
+            lambda words, measure: self.once(f"{taken}: {words}", measure), self.beside,
+        )  # fmt: skip
+        memory.trim()
         return found
 
     def answering(self, model: nn.Module) -> nn.Module:

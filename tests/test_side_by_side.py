@@ -57,6 +57,23 @@ def test_large_works_stay_below_the_largest_stock_conversion_and_a_fifth() -> No
         assert all(place.holds(one, [other]) and not place.holds(one, [other, CHECKING.bytes(weights)]) for other in sizes)
 
 
+@pytest.mark.parametrize(
+    ("place", "expected", "threads"),
+    [
+        (Room(2, 3 * GB, 2), [GB, GB, GB], 1),
+        (Room(2, 3 * GB, 2), [GB], 2),  # nothing runs beside it
+        (Room(16, 3 * GB, 16), [GB] * 12, 5),  # memory holds three
+        (Room(16, 2 * GB, 16), [3 * GB] * 12, 16),
+        (Room(1, 3 * GB, 8), [GB, GB], 8),
+        (Room(8, 3 * GB, 8), [0, 0], 4),  # of targets whose libraries are not there
+        (Room(1, None, 4), [GB, GB], 4),
+        (Room(8, 3 * GB, 8), [], 8),
+    ],
+)
+def test_works_at_once_have_no_more_threads_than_there_are_cores(place: Room, expected: list[int], threads: int) -> None:
+    assert place.threads(expected) == threads
+
+
 def test_the_longest_begins_first_and_they_come_in_the_order_asked() -> None:
     began: list[str] = []
 
@@ -71,12 +88,12 @@ def test_the_longest_begins_first_and_they_come_in_the_order_asked() -> None:
 
 
 def test_small_works_run_freely_and_what_is_free_is_the_end_of_it() -> None:
-    assert room(None, GB // 20, 100 * GB, 4) == Room(4, FREELY)
-    assert room(None, GB // 20, GB, 4) == Room(4, int(0.8 * GB))
+    assert room(None, GB // 20, 100 * GB, 4) == Room(4, FREELY, 4)
+    assert room(None, GB // 20, GB, 4) == Room(4, int(0.8 * GB), 4)
 
 
 def test_who_asks_for_jobs_is_held_by_memory_and_cores_alone() -> None:
-    assert room(3, 4 * GB, 100 * GB, 8) == Room(3, 80 * GB)
+    assert room(3, 4 * GB, 100 * GB, 8) == Room(3, 80 * GB, 8)
     assert room(30, 4 * GB, 100 * GB, 8).jobs == 8
 
 

@@ -18,7 +18,7 @@ from edgevit.artifact import Golden
 from edgevit.data.loading import Loader
 from edgevit.errors import BadInput, NoRuntime
 from edgevit.jobs.answers import given, load, loader, outputs, torch_runner
-from edgevit.jobs.export import as_converted, dynamic, quantizes
+from edgevit.jobs.export import as_converted, compute_with, dynamic, quantizes
 from edgevit.jobs.program import metadata
 from edgevit.jobs.reference import ORIGIN, REFERENCE, golden_rows
 from edgevit.jobs.runtimes import affordable
@@ -28,18 +28,25 @@ NAMED = 3
 
 
 def check(
-    artifact: Artifact, references: Path, data: DataChoice, checkpoint: Path, into: Path, progress: Progress
+    artifact: Artifact,
+    references: Path,
+    data: DataChoice,
+    checkpoint: Path,
+    into: Path,
+    progress: Progress,
+    threads: int | None = None,
 ) -> CheckResult:
     """Run an artifact on the golden batch and on the chosen images, beside the checkpoint's answers in `references`.
 
     The golden batch with the artifact's own logits is written into `into`. Where nothing here runs it, its integers are looked up
-    all the same.
+    all the same. It all computes with so many `threads`, by default with all cores.
     """
     assert artifact.config
+    compute_with(threads)
     golden = artifacts.read_golden(references, artifact.config)
     progress("loading", 0, None)
     try:
-        runner = load(artifact)
+        runner = load(artifact, threads)
     except NoRuntime as error:
         artifacts.write_golden(into, dataclasses.replace(golden, artifact_logits=None))
         result = CheckResult(Outcome.UNCHECKED, error.message)

@@ -31,15 +31,25 @@ if TYPE_CHECKING:
 
 HALF = 16
 ALONE = "alone.lock"
-"""Beside the references, which all conversions of an export share: it is locked while one of them needs the most memory."""
+"""Beside the references, which all conversions of an export share: one locks it while it needs the most memory, some share
+it while they need much."""
 PROVING = 2
 """Golden images on which the rewrites of a conversion are proven."""
 
 
 def convert(
-    checkpoint: Path, quantized: Path | None, references: Path, artifact: Artifact, into: Path, progress: Progress
+    checkpoint: Path,
+    quantized: Path | None,
+    references: Path,
+    artifact: Artifact,
+    into: Path,
+    progress: Progress,
+    threads: int | None = None,
 ) -> Exported:
-    """Write the model file of `artifact`, into `into`: of the checkpoint with what `quantized` holds, if any."""
+    """Write the model file of `artifact`, into `into`: of the checkpoint with what `quantized` holds, if any.
+
+    torch computes with so many `threads`, by default with all cores.
+    """
     import torch
 
     import converters
@@ -47,6 +57,7 @@ def convert(
     from converters.order import Order
     from edgevit.vit.model import merged
 
+    compute_with(threads)
     record, model = checkpoints.load(checkpoint)
     golden = artifacts.read_golden(references, record.config).images
     images = torch.from_numpy(golden[:PROVING])
@@ -59,7 +70,8 @@ def convert(
     seen = _seen(quantized.with_name(SEEN)) if quantized else None
     order = Order(
         model, artifact.quantization, images, record.preprocess, record.labels, artifact.input, seen,
-        alone=partial(_alone, references.parent / ALONE),
+        alone=partial(_locked, references.parent / ALONE, fcntl.LOCK_EX),
+        beside=partial(_locked, references.parent / ALONE, fcntl.LOCK_SH),
         once=partial(_once, references.parent, _model_in_words(artifact)),
     )  # fmt: skip
     made = converters.convert(place.converter, order, into, progress)
@@ -71,11 +83,19 @@ def convert(
     return dataclasses.replace(made, delegation=counted) if counted else made
 
 
+def compute_with(threads: int | None) -> None:
+    """From now on torch computes with so many; None: as it did, by default with all cores."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
 @contextlib.contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """What no other process holds while this one does. One that dies lets it go."""
+def _locked(file: Path, how: int) -> Iterator[None]:
+    """Hold the `file` as flock knows `how`: alone, or with others that share it. A process that dies lets it go."""
     with file.open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, how)
         yield
 
 

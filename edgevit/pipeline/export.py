@@ -84,7 +84,8 @@ def export(
 class Exports:
     """What all artifacts of one export share.
 
-    `converted` are the names of artifacts that are only to be checked. `at_once` runtimes may answer at a time.
+    `converted` are the names of artifacts that are only to be checked. `at_once` runtimes may answer at a time. A conversion or a
+    check computes with so many `threads`; None: with all cores.
     """
 
     stages: Stages
@@ -95,16 +96,18 @@ class Exports:
     applied: Applied
     required: tuple[str, ...] = ()
     at_once: int = 1
+    threads: int | None = None
     converted: set[str] = field(default_factory=set)
 
 
 def _side_by_side(exports: Exports, wanted: list[Pair], jobs: int | None, progress: Progress) -> Iterator[Artifact]:
     weights = (exports.stages.source.folder / checkpoints.WEIGHTS).stat().st_size
+    room = side_by_side.room(jobs, weights, memory.available(), os.cpu_count() or 1)
+    exports = dataclasses.replace(exports, threads=room.threads([_expected(exports, pair, weights) for pair in wanted]))
     works = [
         Work(p.name, partial(_expected, exports, p, weights), partial(_export_one, exports, p), _seconds(exports, p))
         for p in wanted
     ]
-    room = side_by_side.room(jobs, weights, memory.available(), os.cpu_count() or 1)
     return side_by_side.in_order(works, room, progress)
 
 
@@ -183,7 +186,7 @@ def _make(exports: Exports, pair: Pair, quantized: Path | None, into: Path, prog
     blank = _blank(exports, pair)
     target, stages, references = targets.get(blank.target), exports.stages, exports.references
     with outcome(Outcome.CONVERT_FAILED):
-        done = stages.convert(blank, quantized, references, into, progress, children)
+        done = stages.convert(blank, quantized, references, into, progress, children, exports.threads)
         notes = describing.describe(dataclasses.replace(blank, file=done.value.file), target, into, progress, children)
     if quantized:
         shutil.copyfile(quantized, into / artifacts.QUANTIZED)
@@ -191,7 +194,7 @@ def _make(exports: Exports, pair: Pair, quantized: Path | None, into: Path, prog
     artifact = dataclasses.replace(_converted(blank, done, stages, target, into), notes=notes)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         with outcome(Outcome.RUN_FAILED):
-            checked = stages.check(artifact, references, Path(scratch), progress, children)
+            checked = stages.check(artifact, references, Path(scratch), progress, children, exports.threads)
         shutil.copyfile(Path(scratch) / artifacts.GOLDEN, into / artifacts.GOLDEN)
     ran = runtimes.golden(artifact, exports.required, stages, into, progress, children, exports.at_once)
     app.write(artifact, target.apps, into / app.FOLDER)

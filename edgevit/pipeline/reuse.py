@@ -78,23 +78,38 @@ class Stages:
         return self._run(job, int, depends, into, progress, children, checkpoint=self.source.folder)
 
     def convert(
-        self, artifact: Artifact, quantized: Path | None, references: Path, into: Path, progress: Progress, children: Children
+        self,
+        artifact: Artifact,
+        quantized: Path | None,
+        references: Path,
+        into: Path,
+        progress: Progress,
+        children: Children,
+        threads: int | None = None,
     ) -> Once[Exported]:
         given = {"checkpoint": self.source.folder, "quantized": quantized, "references": references, "artifact": artifact}
         depends = {"reference": self._reference(), **self._of(artifact)}
         if self.cache and quantized:
             depends["quantized"] = folder.sha256(quantized)
-        return self._run("edgevit.jobs.export:convert", Exported, depends, into, progress, children, **given)
+        job = "edgevit.jobs.export:convert"
+        return self._run(job, Exported, depends, into, progress, children, threads=threads, **given)
 
     def check(
-        self, artifact: Artifact, references: Path, into: Path, progress: Progress, children: Children | None
+        self,
+        artifact: Artifact,
+        references: Path,
+        into: Path,
+        progress: Progress,
+        children: Children | None,
+        threads: int | None = None,
     ) -> Once[CheckResult]:
         """Of an artifact whose model file was hashed. One that broke is checked anew the next time."""
         given = {"artifact": artifact, "references": references, "data": self.data, "checkpoint": self.source.folder}
         depends = self._of(artifact) if self.cache else {}
         if self.cache:
             depends |= {"reference": self._reference(), "file": artifact.sha256, "answers": folder.hashes(references)}
-        return self._run("edgevit.jobs.check:check", CheckResult, depends, into, progress, children, **given)
+        job = "edgevit.jobs.check:check"
+        return self._run(job, CheckResult, depends, into, progress, children, threads=threads, **given)
 
     def runtime(self, artifact: Artifact, runtime: Runtime, batch: Path, progress: Progress, children: Children) -> Ran:
         """The golden batch in the folder `batch` in another runtime. One in which it broke is tried anew the next time."""

@@ -46,12 +46,23 @@ class Room:
 
     jobs: int
     bytes: int | None
+    cores: int = 1
 
     def holds(self, expected: int, running: Sequence[int]) -> bool:
         """Whether a work joins those that run. One alone always may: it could not be done otherwise."""
         if not running:
             return True
         return len(running) < self.jobs and self.bytes is not None and sum(running) + expected <= self.bytes
+
+    def threads(self, expected: Sequence[int]) -> int:
+        """For each of the works that are expected to take so many bytes, so that those at once have no more than there are cores.
+
+        Threads that share a core wait for each other: products of two works, each on two threads of two cores, took three times
+        as long as on one thread each.
+        """
+        mean = max(1, sum(expected) // max(1, len(expected)))
+        abreast = 1 if self.bytes is None else min(self.jobs, len(expected), self.bytes // mean)
+        return max(1, self.cores // max(1, abreast))
 
 
 def room(jobs: int | None, weights: int, free: int | None, cores: int) -> Room:
@@ -60,11 +71,11 @@ def room(jobs: int | None, weights: int, free: int | None, cores: int) -> Room:
     Who asks for a number of `jobs` is held by the free memory and the cores alone.
     """
     if free is None:
-        return Room(1, None)
+        return Room(1, None, cores)
     most = int(LEFT_ALONE * free)
     if jobs is not None:
-        return Room(min(jobs, cores), most)
-    return Room(cores, min(most, max(FREELY, int(OVER_THE_LARGEST * STOCK.bytes(weights)) - weights)))
+        return Room(min(jobs, cores), most, cores)
+    return Room(cores, min(most, max(FREELY, int(OVER_THE_LARGEST * STOCK.bytes(weights)) - weights)), cores)
 
 
 def in_order(works: Sequence[Work[T]], place: Room, progress: Progress) -> Iterator[T]:
