@@ -22,11 +22,14 @@ from converters.rewrite.parts import Authored
 from converters.rewrite.rewriting import Rewrite
 from edgevit import memory, record
 from edgevit.lean import COREML_EXTRAS, without
+from edgevit.protomaps import without_copies
 from edgevit.said import PACKAGE
 from edgevit.types import Delegation, Described, Exported, Island, Progress, QuantRecipe, Rewritten
 
 with without(*COREML_EXTRAS):
     import coremltools as ct
+
+without_copies(ct.proto.MIL_pb2.DESCRIPTOR)
 
 FILE = "model.mlpackage"
 SCALE, BIAS = 2 / 255, -1.0
@@ -56,11 +59,10 @@ def _written(order: Order, path: Path, progress: Progress, rewrites: tuple[Rewri
     image = (1, 3, *order.model.config.image_size)
     exported = torch.export.export(stored, (torch.zeros(image),)).run_decompositions({})
     progress("converting to Core ML", 1, 3)
-    package = _package(exported, order, image, system)
+    package = _package(exported, order, image, system, path)
     progress("storing the package", 2, 3)
     _describe(package, order)
-    package.save(str(path))
-    settle(path)
+    ct.utils.save_spec(package.get_spec(), str(settle(path)))  # the model's own `save` would copy the weights once more
     progress("storing the package", 3, 3)
     return done
 
@@ -73,7 +75,9 @@ def _precision(recipe: QuantRecipe, islands: tuple[Island, ...]) -> Any:
     return ct.transform.FP16ComputePrecision(op_selector=lambda operation: operation.name not in kept)
 
 
-def _package(exported: torch.export.ExportedProgram, order: Order, image: tuple[int, ...], system: str) -> ct.models.MLModel:
+def _package(
+    exported: torch.export.ExportedProgram, order: Order, image: tuple[int, ...], system: str, path: Path
+) -> ct.models.MLModel:
     if order.pixels:
         names = ct.ClassifierConfig(classifier_labels(order.labels), "label", "probabilities")
         pixels, answer = ct.ImageType("image", image, SCALE, [BIAS] * 3), ct.TensorType("probabilities", dtype=np.float32)
@@ -87,6 +91,7 @@ def _package(exported: torch.export.ExportedProgram, order: Order, image: tuple[
         minimum_deployment_target=ct.target[system],
         compute_precision=_precision(order.recipe, order.islands),
         skip_model_load=True,
+        package_dir=str(path),
         **ends,
     )
 
@@ -150,8 +155,11 @@ def _tell(linear: nn.Module, kind: int, **metadata: Tensor) -> None:
     linear.register_buffer("_COREML_/metadata_version", torch.tensor(1))
 
 
-def settle(package: Path) -> None:
-    """Name the parts of a package by where they are: coremltools draws their names, and no two packages would be equal."""
+def settle(package: Path) -> Path:
+    """Name the parts of a package by where they are: coremltools draws their names, and no two packages would be equal.
+
+    Returns the file of its model.
+    """
     file = package / "Manifest.json"
     manifest = json.loads(file.read_text())
     parts = manifest["itemInfoEntries"]
@@ -159,3 +167,4 @@ def settle(package: Path) -> None:
     manifest["itemInfoEntries"] = {names[name]: part for name, part in parts.items()}
     manifest["rootModelIdentifier"] = names[manifest["rootModelIdentifier"]]
     file.write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n")
+    return package / "Data" / str(manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"])
