@@ -30,7 +30,13 @@ JOBS = frozenset({
 })  # fmt: skip
 """Those that compute with torch, several in one command, on files of the user's own."""
 FIRST = "torch"
-LATER = ("edgevit.vit.model", "edgevit.jobs.check", "torch._dynamo", "torch._functorch.aot_autograd")
+LATER = (
+    "edgevit.vit.model",
+    "edgevit.jobs.check",
+    "torch._dynamo",
+    "torch._functorch.aot_autograd",
+    "torch.export._remove_auto_functionalized_pass",
+)
 """What is imported before the first child is forked, and what while it works: nothing that asks for a GPU, as torchao does, which
 no child could ask for after it."""
 READ_ONCE = ("CUDA", "DNNL", "GOMP", "KMP", "LD_", "MKL", "OMP", "ONEDNN", "OPENBLAS", "PYTHON", "PYTORCH", "TORCH")

@@ -26,7 +26,7 @@ TARGET = Target(
     pixels_outside=0,
     needs=(Library("coremltools", "coreml"), Library("torchao", "coreml")),
     footprint=Footprint(460 << 20, 2.0),
-    seconds=(14.0, 22.0),
+    seconds=(12.0, 16.0),
     systems=("Darwin", "macOS", "iOS"),
     not_here="" if sys.platform == "darwin" else "Core ML runs on Apple's systems only",
     apps=("python-coreml", "swift-coreml", "swift-vision"),

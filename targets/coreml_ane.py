@@ -16,7 +16,7 @@ TARGET = dataclasses.replace(
     name="coreml-ane",
     summary="Core ML mlprogram for iOS 17, macOS 14 and later, in the layout of Apple's Neural Engine, which computes in float16",
     converter="coreml_ane",
-    seconds=(30.0, 44.0),
+    seconds=(27.0, 36.0),
     recipes={name: tolerance for name, tolerance in coreml.TARGET.recipes.items() if name != "fp32"},
     max_outside=0,
     pixels_outside=5,  # at the ends: scale and bias of pixels, softmax and its reshape, labels

@@ -28,6 +28,7 @@ TARGET = Target(
     activations=(),
     needs=tflite.TARGET.needs,
     footprint=tflite.TARGET.footprint,
+    seconds=tflite.TARGET.seconds,
     max_subgraphs=1,
     max_outside=0,
     not_here="a phone's GPU is not here, and a figure of this machine's CPU would say nothing of it",

@@ -24,6 +24,7 @@ TARGET = Target(
     activations=("static",),
     needs=tflite.TARGET.needs,
     footprint=tflite.TARGET.footprint,
+    seconds=tflite.TARGET.seconds,
     max_outside=0,
     pixels_outside=0,
     metadata=tflite.TARGET.metadata,
