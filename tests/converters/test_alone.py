@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 
 import converters
 import quantize
 from converters.order import Order
-from edgevit.jobs.export import _alone, _once
+from converters.rewrite import rewriting
+from edgevit.jobs.export import _locked, _once, compute_with
 from edgevit.types import Input, Preprocess, silent
 from edgevit.vit.config import config
 from edgevit.vit.model import ViT
+from quantize import apply as quantizing
 from targets import all_targets
 
 SHAPE = config("Pico/8", (16, 16), 5)
@@ -26,39 +31,49 @@ SHAPE = config("Pico/8", (16, 16), 5)
 
 def test_a_conversion_holds_it_and_lets_it_go(tmp_path: Path) -> None:
     """By turns, never within itself: who waits for what it holds waits for ever."""
-    held = [0]
+    held, how = [0], []
 
     @contextlib.contextmanager
-    def alone() -> Iterator[None]:
+    def holding(name: str) -> Iterator[None]:
+        how.append(name)
         held.append(held[-1] + 1)
         yield
         held.append(held[-1] - 1)
 
     images = torch.randn(2, 3, 16, 16)
-    order = Order(ViT(SHAPE).eval(), quantize.get("fp32"), images, Preprocess((16, 16), (16, 16)), alone=alone)
+    order = Order(
+        ViT(SHAPE).eval(), quantize.get("fp32"), images, Preprocess((16, 16), (16, 16)),
+        alone=partial(holding, "alone"), beside=partial(holding, "beside"),
+    )  # fmt: skip
     limit = sys.getrecursionlimit()
     converters.convert("tflite", order, tmp_path, silent)
     assert sys.getrecursionlimit() == limit, "litert-torch raises it for good"
-    assert max(held) == 1 and held[-1] == 0 and held.count(1) >= 3, "for the proofs, the file, and the count of what is delegated"
+    assert max(held) == 1 and held[-1] == 0
+    assert how == ["beside", "alone", "alone"], "for the proofs, the file, and the count of what is delegated"
 
 
-def test_one_at_a_time(tmp_path: Path) -> None:
+ALONE, BESIDE = fcntl.LOCK_EX, fcntl.LOCK_SH
+
+
+@pytest.mark.parametrize(("held", "wanted"), [(ALONE, ALONE), (ALONE, BESIDE), (BESIDE, ALONE), (BESIDE, BESIDE)])
+def test_who_is_alone_and_who_is_beside_another(held: int, wanted: int, tmp_path: Path) -> None:
     file, inside, let_go, second = tmp_path / "lock", threading.Event(), threading.Event(), threading.Event()
 
     def first() -> None:
-        with _alone(file):
+        with _locked(file, held):
             inside.set()
             assert let_go.wait(30)
 
     def other() -> None:
-        with _alone(file):
+        with _locked(file, wanted):
             second.set()
 
     threads = [threading.Thread(target=first), threading.Thread(target=other)]
     threads[0].start()
     assert inside.wait(30)
     threads[1].start()
-    assert not second.wait(0.3)
+    together = held == wanted == BESIDE
+    assert second.wait(30 if together else 0.3) is together
     let_go.set()
     assert second.wait(30)
     for thread in threads:
@@ -93,6 +108,49 @@ def test_what_was_measured_of_a_model_is_not_measured_again(tmp_path: Path) -> N
     pixels = len(asked)
     dataclasses.replace(sharing, input=Input.PIXELS).rewritten(converters.file("tflite").REWRITES, 1.0)
     assert len(asked) == 2 * pixels > 0, "the model takes something else"
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "int8"])
+@pytest.mark.parametrize("unknown", [0, 1, 7])
+def test_a_copy_whose_figures_are_known_is_not_made(recipe: str, unknown: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of that whose last figures are not, as many as are `unknown` are measured, and come out the same."""
+    known: dict[str, list[float]] = {}
+    asked: list[str] = []
+
+    def once(words: str, measure: Callable[[], list[float]]) -> list[float]:
+        if words not in known:
+            asked.append(words)
+            known[words] = list(measure())
+        return known[words]
+
+    vit = ViT(SHAPE).eval().requires_grad_(False)
+    quantizing.apply(vit, quantize.get(recipe), False)
+    order = Order(vit, quantize.get(recipe), torch.randn(2, 3, 16, 16), Preprocess((16, 16), (16, 16)), once=once)
+    rewrites = converters.file("executorch").REWRITES
+    model, done = order.rewritten(rewrites)
+    before, last = dict(known), asked[len(asked) - unknown :]
+    for words in last:
+        del known[words]
+    asked.clear()
+    made: list[object] = []
+    double, answers = ViT.double, rewriting._answers
+    monkeypatch.setattr(ViT, "double", lambda vit: made.append(vit) or double(vit))
+    monkeypatch.setattr(rewriting, "_answers", lambda *given: made.append(given) or answers(*given))
+    again, told = order.rewritten(rewrites)
+    assert asked == last and known == before and told == done
+    assert bool(made) is any("parts of" not in words for words in last)
+    torch.testing.assert_close(again(order.images[:1]), model(order.images[:1]), rtol=0, atol=0)
+
+
+def test_torch_computes_with_the_threads_that_are_given() -> None:
+    before = torch.get_num_threads()
+    try:
+        compute_with(3)
+        assert torch.get_num_threads() == 3
+        compute_with(None)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_of_another_model_it_is(tmp_path: Path) -> None:
