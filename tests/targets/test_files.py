@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgevit.errors import BadInput, DamagedFile
+from edgevit.errors import BadInput, DamagedFile, NoRuntime
 from edgevit.types import Contents, Layer
 from targets import files
+from targets.files.executorch import delegated
 from targets.files.parts import Constant, layers, part, plain
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +163,17 @@ def test_a_delegate_of_another_version_is_a_note(program: Path, tmp_path: Path) 
     ]
 
 
+def test_what_the_one_delegate_is_given(program: Path, tmp_path: Path) -> None:
+    given = delegated(program, "XnnpackBackend")
+    assert b"XH00" in given[:8] and given in program.read_bytes()
+    with pytest.raises(NoRuntime, match="1 steps and the delegates XnnpackBackend"):
+        delegated(program, "CoreMLBackend")
+    content = program.read_bytes()
+    (tmp_path / "cut.pte").write_bytes(content[: content.index(b"XH00") + 50])
+    with pytest.raises(DamagedFile):
+        delegated(tmp_path / "cut.pte", "XnnpackBackend")
+
+
 @pytest.mark.slow
 def test_program_as_executorch_reads_it(program: Path) -> None:
     from executorch.exir._serialize._program import deserialize_pte_binary
@@ -170,6 +182,8 @@ def test_program_as_executorch_reads_it(program: Path) -> None:
     plan = next(plan for plan in theirs.execution_plan if plan.name == "forward")  # the others say what the program is
     found = files.read(program)
     assert [d.id for d in plan.delegates] == [d.name for d in found.delegates]
+    (delegate,) = plan.delegates
+    assert delegated(program, delegate.id) == bytes(theirs.backend_delegate_data[delegate.processed.index].data)
     assert [tuple(plan.values[i].val.sizes) for i in plan.inputs] == [port.shape for port in found.inputs]
 
 
