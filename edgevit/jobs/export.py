@@ -7,6 +7,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -84,10 +85,10 @@ def convert(
 
 
 def compute_with(threads: int | None) -> None:
-    """From now on torch computes with so many; None: as it did, by default with all cores."""
+    """From now on torch computes with so many; None: as it did, with all cores. What OMP_NUM_THREADS says stands."""
     import torch
 
-    if threads is not None:
+    if threads is not None and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads)
 
 

@@ -142,13 +142,17 @@ def test_a_copy_whose_figures_are_known_is_not_made(recipe: str, unknown: int, m
     torch.testing.assert_close(again(order.images[:1]), model(order.images[:1]), rtol=0, atol=0)
 
 
-def test_torch_computes_with_the_threads_that_are_given() -> None:
+def test_torch_computes_with_the_threads_that_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     try:
         compute_with(3)
         assert torch.get_num_threads() == 3
         compute_with(None)
         assert torch.get_num_threads() == 3
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        compute_with(2)
+        assert torch.get_num_threads() == 3, "the user's word"
     finally:
         torch.set_num_threads(before)
 
