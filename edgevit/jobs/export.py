@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,6 @@ import numpy as np
 
 from edgevit import artifact as artifacts
 from edgevit import checkpoint as checkpoints
-from edgevit import folder
 from edgevit.data.preprocess import denormalise
 from edgevit.errors import EdgevitError, QuantizeFailed
 from edgevit.jobs import islands
@@ -109,7 +109,9 @@ def _once(shared: Path, model: str, words: str, measure: Callable[[], list[float
     if file.exists():
         return list(json.loads(file.read_text()))
     measured = measure()
-    folder.write_whole(file, json.dumps(measured).encode())
+    with tempfile.NamedTemporaryFile("w", dir=shared, suffix=".json", delete=False) as unfinished:  # another may write the same
+        json.dump(measured, unfinished)
+    os.replace(unfinished.name, file)
     return measured
 
 

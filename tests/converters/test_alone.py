@@ -164,6 +164,23 @@ def test_of_another_model_it_is(tmp_path: Path) -> None:
     assert _once(tmp_path, "another", "words", lambda: [2.0]) == [2.0]
 
 
+def test_some_measure_the_same_at_once(tmp_path: Path) -> None:
+    """Whoever is first or last, all have it, and nothing else is left behind."""
+    barrier, found = threading.Barrier(8, timeout=30), []
+
+    def one() -> None:
+        for number in range(100):
+            barrier.wait()
+            found.append(_once(tmp_path, "a model", str(number), lambda: [0.5]))
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[0.5]] * 800 and len(list(tmp_path.iterdir())) == 100
+
+
 def test_a_rewrite_is_known_by_its_name() -> None:
     named: dict[str, object] = {}
     for converter in {target.converter for target in all_targets()}:
