@@ -183,9 +183,9 @@ def table(found: dict[str, list[dict[str, float]]]) -> str:
     timed = {name: [one for one in each if "seconds" in one] for name, each in found.items()}
     for name, each in timed.items():
         whole, alone = ([f"{one[key]:.1f}" for one in each] for key in ("seconds", "conversions"))
-        told = ", ".join(alone) if any(one["conversions"] for one in each) else "not told apart"
+        spent = ", ".join(alone) if any(one["conversions"] for one in each) else "not told apart"
         held = [f"{one['bytes'] / 1e9:.2f} GB" for one in found[name] if "bytes" in one]
-        lines.append(f"| {name} | {', '.join(whole)} | {told} | {', '.join(held) or 'not asked'} |")
+        lines.append(f"| {name} | {', '.join(whole)} | {spent} | {', '.join(held) or 'not asked'} |")
     ours = statistics.median(one["seconds"] for one in timed["edgevit export"])
     pairs = list(zip(timed["stock script"], timed["stock, Core ML"], strict=True))
     for key, words in (("conversions", "the stock conversions alone"), ("seconds", "the stock scripts")):

@@ -28,6 +28,7 @@ from edgevit.types import Artifact, Exported, Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from converters.order import Order
     from edgevit.vit.model import ViT
 
 HALF = 16
@@ -76,12 +77,15 @@ def convert(
         once=partial(_once, references.parent, _model_in_words(artifact)),
     )  # fmt: skip
     made = converters.convert(place.converter, order, into, progress)
-    looked_at = golden if seen is None else np.concatenate([golden, seen[:GOLDEN_IMAGES].numpy()])
-    if order.pixels:
-        looked_at = denormalise(looked_at, record.preprocess)
-    made = islands.fitting(made, artifact.target, order, looked_at, into, progress)
+    made = islands.fitting(made, artifact.target, order, _looked_at(order, golden), into, progress)
     counted = targets.delegation(artifact.target, into / made.file)
     return dataclasses.replace(made, delegation=counted) if counted else made
+
+
+def _looked_at(order: Order, golden: np.ndarray) -> np.ndarray:
+    """The images, as the file takes them, on which values too large for float16 are looked for."""
+    images = golden if order.seen is None else np.concatenate([golden, order.seen[:GOLDEN_IMAGES].numpy()])
+    return denormalise(images, order.preprocess) if order.pixels else images
 
 
 def compute_with(threads: int | None) -> None:

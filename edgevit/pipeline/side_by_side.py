@@ -57,8 +57,8 @@ class Room:
     def threads(self, expected: Sequence[int]) -> int:
         """For each of the works that are expected to take so many bytes, so that those at once have no more than there are cores.
 
-        Threads that share a core wait for each other: products of two works, each on two threads of two cores, took three times
-        as long as on one thread each.
+        Threads that share a core wait for each other: beside other work, Linears took up to three times as long on two threads of
+        two cores as on one (docs/log.md).
         """
         mean = max(1, sum(expected) // max(1, len(expected)))
         abreast = 1 if self.bytes is None else min(self.jobs, len(expected), self.bytes // mean)
